@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The architecture as frozen data. A preset differs from another by numbers only; changing one changes the function."""
+
+from dataclasses import dataclass, replace
+
+from pollux.errors import WeightsError
+
+BLOCK = 64  # tokens: the unit of recall and of citation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experts:
+    """A feed-forward layer: `top_k` of `num_experts` routed SwiGLU experts beside a shared one.
+
+    `num_experts=0` leaves the shared one alone: the dense twin.
+    """
+
+    num_experts: int
+    top_k: int
+    expert_dim: int
+    shared_dim: int
+
+    def __post_init__(self):
+        if self.num_experts and not 1 <= self.top_k <= self.num_experts:
+            raise WeightsError(f"top_k {self.top_k} must be 1 to num_experts ({self.num_experts})")
+
+    @property
+    def active_dim(self) -> int:
+        """Hidden units a token passes through."""
+        return self.shared_dim + (self.top_k * self.expert_dim if self.num_experts else 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A decoder: a read stack, one memory, and an answer stack that recalls from it."""
+
+    name: str
+    vocab_size: int  # text pieces and control tokens
+    image_codes: int = 0  # ids after the text vocabulary
+    embed_dim: int
+    read_layers: int
+    answer_layers: int
+    num_heads: int  # of the read layers; one key and value head (multi-query attention)
+    num_kv_heads: int = 1
+    head_dim: int
+    window: int  # tokens a read layer sees, itself included
+    conv_width: int  # taps of the causal convolution before a read layer's attention
+    recall_width: int  # taps of the convolutions that make memory keys and recall queries
+    experts: Experts
+    recall_heads: int
+    key_dim: int  # of the memory
+    value_dim: int
+    recall_top_k: int = 64  # keys a head attends to beside the question and the answer
+    rope_theta: float = 10_000.0
+    recall_scale: float = 20.0  # initial recall temperature: logits are recall_scale x cosine
+    sharpness: float = 0.25  # recall logits grow with (keys / trained_keys) ** sharpness
+    trained_keys: int = 8_192
+
+    def __post_init__(self):
+        if self.num_heads % self.num_kv_heads:
+            raise WeightsError(f"num_heads {self.num_heads} is no multiple of num_kv_heads")
+        if self.head_dim % 2:
+            raise WeightsError(f"head_dim {self.head_dim} must be even for rotary positions")
+        if max(self.conv_width, self.recall_width) > self.window:
+            raise WeightsError(f"convolutions must not be wider than the window ({self.window})")
+
+    @property
+    def embeddings(self) -> int:
+        return self.vocab_size + self.image_codes
+
+    @property
+    def state_tokens(self) -> int:
+        """Tokens before a chunk that a layer needs: the window, and what its oldest keys were mixed from."""
+        return self.window + self.conv_width - 1
+
+    @property
+    def receptive_field(self) -> int:
+        """Tokens before a token, beyond which nothing reaches its memory."""
+        return self.read_layers * (self.state_tokens - 1) + self.recall_width - 1
+
+
+def dense_twin(config: Config) -> Config:
+    """The same model with one dense feed-forward of equal active size in place of the experts."""
+    dense = Experts(num_experts=0, top_k=0, expert_dim=0, shared_dim=config.experts.active_dim)
+    return replace(config, name=config.name + "-dense", experts=dense)
+
+
+SPARK = Config(
+    name="spark",
+    vocab_size=8_192,
+    embed_dim=128,
+    read_layers=4,
+    answer_layers=2,
+    num_heads=4,
+    head_dim=32,
+    window=64,
+    conv_width=4,
+    recall_width=9,
+    experts=Experts(num_experts=8, top_k=2, expert_dim=128, shared_dim=128),
+    recall_heads=4,
+    key_dim=64,
+    value_dim=64,
+)
+TINY = replace(
+    SPARK,
+    name="tiny",
+    embed_dim=32,
+    read_layers=2,
+    num_heads=2,
+    head_dim=16,
+    window=16,
+    conv_width=3,
+    recall_width=5,
+    experts=Experts(num_experts=4, top_k=2, expert_dim=16, shared_dim=16),
+    recall_heads=2,
+    key_dim=32,
+    value_dim=32,
+    recall_top_k=16,
+)
+# The four below are never trained here. Google gives Nano's sizes (1.8B and 3.25B parameters) and none
+# for the others: those are choices, as is every number but the two totals.
+NANO_1 = replace(
+    SPARK,
+    name="nano-1",
+    vocab_size=262_144,
+    embed_dim=1_024,
+    read_layers=10,
+    answer_layers=6,
+    num_heads=8,
+    head_dim=128,
+    window=512,
+    experts=Experts(num_experts=16, top_k=2, expert_dim=1_536, shared_dim=3_072),
+    recall_heads=8,
+    key_dim=128,
+    value_dim=128,
+)
+NANO_2 = replace(
+    NANO_1,
+    name="nano-2",
+    embed_dim=1_536,
+    experts=Experts(num_experts=16, top_k=2, expert_dim=2_048, shared_dim=4_096),
+)
+PRO = replace(
+    NANO_1,
+    name="pro",
+    embed_dim=5_120,
+    read_layers=36,
+    answer_layers=12,
+    num_heads=64,
+    num_kv_heads=8,
+    experts=Experts(num_experts=64, top_k=4, expert_dim=3_072, shared_dim=6_144),
+    recall_heads=32,
+)
+ULTRA = replace(
+    PRO,
+    name="ultra",
+    embed_dim=8_192,
+    read_layers=60,
+    answer_layers=20,
+    num_heads=96,
+    experts=Experts(num_experts=128, top_k=8, expert_dim=4_096, shared_dim=8_192),
+    recall_heads=64,
+)
+PRESETS = {c.name: c for c in (TINY, SPARK, NANO_1, NANO_2, PRO, ULTRA)}

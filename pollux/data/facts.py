@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Facts to hide in a text and the questions about them: who has what, said in many ways, in English and Chinese.
+
+Names and words are split once, by hash, into those of training and those kept for evaluation; wordings are split by
+list. A fact's value is random, so no model can know it.
+"""
+
+import zlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pollux.tokenizer import Tokenizer
+
+ADJECTIVES = "special secret hidden favourite old new official lucky private last first magic true main spare sacred".split()
+NOUNS = (
+    "number code password word name colour address price date animal fruit key token phrase city answer room score "
+    "nickname title symbol weight height tool motto rank size signal dish song badge locker prize street seed"
+).split()
+PHRASES = (
+    "the {a} for {k}",
+    "the {a} of {k}",
+    "{k}'s {a}",
+    "the {a} in {k}",
+    "the {a} at {k}",
+    "the {a} that belongs to {k}",
+    "the {k} {a}",
+)
+STATEMENTS = (
+    "{p} is {v}.",
+    "{p} is: {v}.",
+    "{p}: {v}.",
+    "{p} was {v}.",
+    "{p} = {v}",
+    "Note that {p} is {v}.",
+    "Remember: {p} is {v}.",
+    "It is well known that {p} is {v}.",
+    "In fact {p} happens to be {v}.",
+    "{p} has been set to {v}.",
+    "They agreed that {p} would be {v}.",
+    "As for {p}, it is {v}.",
+    "They say {p} is now {v}, and nobody minds.",
+    "{p} remains {v} to this day.",
+    "He wrote down {p}: {v}.",
+    "I can tell you that {p} is “{v}”.",
+    '{p} is "{v}".',
+    "{p} -> {v}",
+    "{p} equals {v}.",
+)
+UNSEEN_STATEMENTS = (  # evaluation only
+    "Whoever asks about {p} should be told {v}.",
+    "You will be asked for {p}; reply with {v}.",
+    "On the card, under {p}, somebody had printed {v}.",
+    "If memory serves, {p} ought to be {v}.",
+    "We finally settled on {p} being {v}.",
+    "According to the register, {p} reads {v}.",
+)
+QUESTIONS = (
+    "What is {p}?",
+    "What was {p}?",
+    "Tell me {p}.",
+    "{p}?",
+    "Please give me {p}.",
+    "Do you know {p}?",
+    "Find {p}.",
+    "I need {p}.",
+    "Look up {p}.",
+    "According to the text, what is {p}?",
+    "Can you find {p} in the document?",
+    "What does it say about {p}?",
+    "what is {p}",
+    "Which is {p}?",
+)
+AFTERWARDS = (
+    "Answer briefly.",
+    "Use only the text.",
+    "Do not make anything up.",
+    "Don't give information outside the document or repeat your findings",
+    "Don't give information outside the document or repeat your findings\n\nHere is the magic number from the context:",
+    "Just the answer, please.",
+    "Think carefully.",
+)
+CHINESE_NOUNS = "密码 数字 暗号 名字 颜色 地址 价格 编号 口令 代码 绰号 房间 答案 电话 座右铭".split()
+CHINESE_ADJECTIVES = ["", "秘密", "神奇", "特别", "新", "旧", "最后的", "隐藏的"]
+CHINESE_STATEMENTS = ("{p}是{v}。", "{p}为{v}。", "{p}：{v}。", "请记住，{p}是{v}。", "据说{p}就是{v}。", "{p}定为{v}。")
+CHINESE_QUESTIONS = ("{p}是什么？", "{p}是多少？", "请问{p}是什么？", "告诉我{p}。", "文中{p}是什么？", "{p}？", "查一下{p}。")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Phrase p names what is asked for; the answer restates it."""
+
+    owner: str
+    attribute: str
+    phrase: str
+    value: str
+    chinese: bool = False
+
+    def stated(self, statement: str) -> str:
+        text = statement.format(p=self.phrase, v=self.value)
+        return text if self.chinese else text[0].upper() + text[1:]
+
+    @property
+    def stem(self) -> str:
+        """The answer up to the value."""
+        if self.chinese:
+            return self.phrase + "是"
+        return self.phrase[0].upper() + self.phrase[1:] + " is"
+
+    @property
+    def answer(self) -> str:
+        return self.stem + (self.value + "。" if self.chinese else f" {self.value}.")
+
+
+def kept_for_evaluation(word: str) -> bool:
+    return zlib.crc32(word.lower().encode()) % 6 == 0
+
+
+def words(text: str, chinese: bool = False) -> list[str]:
+    """The different words of a text, sorted: Latin ones of 4 to 10 letters, or Han pairs."""
+    import re
+
+    found = set(re.findall(r"[\u4e00-\u9fff]{2}" if chinese else r"\b[A-Za-z]{4,10}\b", text))
+    return sorted(found)
+
+
+class Vocabulary:
+    """Words to make facts from, either those for training or those kept for evaluation."""
+
+    def __init__(self, tokenizer: Tokenizer, english: list[str], chinese: list[str], evaluation: bool):
+        mine = lambda all_words: [w for w in all_words if kept_for_evaluation(w) == evaluation]
+        self.tokenizer = tokenizer
+        self.lower = mine([w for w in english if w.islower()])
+        self.names = mine([w for w in english if w[0].isupper() and w[1:].islower()])
+        self.chinese = mine(chinese)
+
+    def pick(self, rng: np.random.Generator, options) -> str:
+        return options[int(rng.integers(len(options)))]
+
+    def digits(self, rng: np.random.Generator, count: int) -> str:
+        return "".join(map(str, rng.integers(0, 10, count)))
+
+    def owner(self, rng: np.random.Generator, chinese: bool = False) -> str:
+        if chinese:
+            return self.pick(rng, self.chinese) + (self.pick(rng, self.chinese) if rng.random() < 0.4 else "")
+        match rng.integers(8):
+            case 0 | 1 | 2:
+                return self.pick(rng, self.names)
+            case 3:
+                return f"{self.pick(rng, self.names)} {self.pick(rng, self.names)}"
+            case 4 | 5:
+                return self.pick(rng, self.lower)
+            case 6:
+                return f"{self.pick(rng, self.lower)} {self.digits(rng, int(rng.integers(1, 5)))}"
+            case _:
+                return f"{self.pick(rng, self.lower)}-{self.pick(rng, self.lower)}"
+
+    def value(self, rng: np.random.Generator, chinese: bool = False) -> str:
+        match rng.integers(10):
+            case 0 | 1 | 2 | 3 | 4:
+                return self.digits(rng, int(rng.integers(3, 10)))
+            case 5:
+                return self.pick(rng, self.chinese if chinese else self.lower)
+            case 6:
+                pool = self.chinese if chinese else self.lower + self.names
+                return ("" if chinese else " ").join(self.pick(rng, pool) for _ in range(int(rng.integers(2, 4))))
+            case 7:
+                return "".join(rng.choice(list("ABCDEFGHJKLMNPQRSTUVWXYZ0123456789-"), int(rng.integers(4, 9)))).strip("-") + "7"
+            case _:
+                ids = rng.integers(300, self.tokenizer.vocab_size, int(rng.integers(2, 6)))
+                text = self.tokenizer.decode(ids).replace("\ufffd", "").replace("\n", " ").strip(" .。,")
+                return text or self.digits(rng, 5)
+
+    def attribute(self, rng: np.random.Generator, chinese: bool = False) -> str:
+        if chinese:
+            return self.pick(rng, CHINESE_ADJECTIVES) + self.pick(rng, CHINESE_NOUNS)
+        noun = self.pick(rng, NOUNS if rng.random() < 0.7 else self.lower)
+        if rng.random() < 0.3:
+            return noun
+        return f"{self.pick(rng, ADJECTIVES if rng.random() < 0.7 else self.lower)} {noun}"
+
+    def fact(self, rng: np.random.Generator, chinese: bool = False) -> Fact:
+        owner, attribute = self.owner(rng, chinese), self.attribute(rng, chinese)
+        return Fact(owner, attribute, self.phrase(rng, owner, attribute, chinese), self.value(rng, chinese), chinese)
+
+    def phrase(self, rng: np.random.Generator, owner: str, attribute: str, chinese: bool) -> str:
+        if chinese:
+            return f"{owner}的{attribute}"
+        if rng.random() < 0.2 and " " in attribute:  # "the special magic Paris number"
+            first, last = attribute.split(" ", 1)
+            return f"the {first} {self.pick(rng, ADJECTIVES)} {owner} {last}"
+        if rng.random() < 0.06:
+            return f"the {attribute}"
+        return self.pick(rng, PHRASES).format(a=attribute, k=owner)
+
+    def near(self, rng: np.random.Generator, fact: Fact) -> Fact:
+        """Almost the same fact: another owner in the same phrase, or another attribute; another value."""
+        owner, attribute = fact.owner, fact.attribute
+        if fact.owner not in fact.phrase or rng.random() < 0.25:
+            attribute = self.attribute(rng, fact.chinese)
+            phrase = fact.phrase.replace(fact.attribute, attribute)
+            if phrase == fact.phrase:
+                phrase = self.phrase(rng, owner, attribute, fact.chinese)
+        else:
+            owner = self._similar(rng, owner, fact.chinese)
+            phrase = fact.phrase.replace(fact.owner, owner)
+        return replace(fact, owner=owner, attribute=attribute, phrase=phrase, value=self.value(rng, fact.chinese))
+
+    def _similar(self, rng: np.random.Generator, owner: str, chinese: bool) -> str:
+        pieces = owner.split(" ")
+        if len(pieces) > 1 and rng.random() < 0.7:
+            at = int(rng.integers(len(pieces)))
+            swap = self.digits(rng, len(pieces[at])) if pieces[at].isdigit() else self.pick(rng, self.names)
+            return " ".join([*pieces[:at], swap, *pieces[at + 1 :]])
+        return self.owner(rng, chinese)

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows and batches: each row is one document and questions about it, each batch one memory of many documents.
+
+A batch is a function of the recipe's seed and its number alone, so training can stop and go on anywhere.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import grain
+import numpy as np
+
+from pollux.data import corpora, facts, skills
+from pollux.data.skills import Answer, Document, Kit
+from pollux.errors import RecipeError
+from pollux.tokenizer import Tokenizer
+
+TEXT_WEIGHT = 0.5  # of running text; answers have 1 or more (train/loss.py)
+RESTATED_WEIGHT = 1.0
+ANSWER_WEIGHT = 2.0
+PRIORITY = {ANSWER_WEIGHT: 0.0, RESTATED_WEIGHT: 1.0, TEXT_WEIGHT: 8.0}  # low is supervised first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A stretch of training. Shares need not sum to 1."""
+
+    steps: int
+    rows: int
+    length: int  # tokens a row
+    supervised: int  # positions a batch whose next token is trained
+    genres: dict[str, float]
+    skills: dict[str, float]
+    questions: float = 0.4  # share of a row's tokens for questions and answers
+    facts: tuple[int, int] = (3, 9)  # stated in a document
+    distractors: float = 0.5  # share of them that are almost the same as another
+
+
+@dataclass(frozen=True)
+class Row:
+    tokens: np.ndarray
+    segment: np.ndarray
+    supervised: list[tuple[int, int, float, int, int]]  # at, target, weight, look from, look to
+
+
+def kit(tokenizer: Tokenizer, genres: tuple[str, ...], evaluation: bool = False) -> Kit:
+    """The corpora of `genres` and the words made from them."""
+    arrays = {g: corpora.tokens(corpora.CORPORA[g], tokenizer) for g in genres if g != "random"}
+    english = facts.words(tokenizer.decode(_spread(arrays.get("books", next(iter(arrays.values()))))))
+    chinese = facts.words(tokenizer.decode(_spread(arrays["chinese"])), True) if "chinese" in arrays else ["数字"]
+    vocabulary = facts.Vocabulary(tokenizer, english, chinese, evaluation)
+    try:
+        questions = tokenizer.decode(corpora.tokens(corpora.QUESTIONS, tokenizer)).splitlines()
+    except RecipeError:
+        questions = ["How many of them were there?"]  # the recipe that needs no data
+    return Kit(tokenizer, arrays, vocabulary, [q for q in questions if 5 < len(q) < 240])
+
+
+def _spread(ids: np.ndarray, pieces: int = 40, size: int = 15_000) -> np.ndarray:
+    starts = np.linspace(0, max(0, len(ids) - size), pieces).astype(int)
+    return np.concatenate([ids[s : s + size] for s in starts])
+
+
+def choose(rng: np.random.Generator, shares: dict[str, float]) -> str:
+    weights = np.array(list(shares.values()))
+    return str(rng.choice(list(shares), p=weights / weights.sum()))
+
+
+def row(kit: Kit, stage: Stage, rng: np.random.Generator) -> Row:
+    """One document and as many questions about it as fit, exactly `stage.length` tokens."""
+    genre = choose(rng, stage.genres)
+    stated = _stated(kit, stage, rng, chinese=genre == "chinese" and rng.random() < 0.8)
+    budget = int(stage.length * (1 - stage.questions * rng.uniform(0.7, 1.2)))
+    doc = skills.document(kit, rng, genre, budget, stated)
+    pieces: list[tuple[np.ndarray, Answer]] = []
+    room, misses = stage.length - len(doc.tokens), 0
+    while room > 24 and misses < 12:
+        piece = question_about(kit, stage, rng, doc)
+        if piece is None or (size := len(piece[0]) + len(piece[1].tokens)) > room:
+            misses += 1
+            continue
+        pieces.append(piece)
+        room -= size
+    return _lay_out(kit, stage, rng, doc, pieces)
+
+
+def _stated(kit: Kit, stage: Stage, rng, chinese: bool) -> list[tuple[facts.Fact, str]]:
+    options = facts.CHINESE_STATEMENTS if chinese else facts.STATEMENTS
+    out: list[tuple[facts.Fact, str]] = []
+    while len(out) < rng.integers(*stage.facts):
+        if out and rng.random() < stage.distractors:
+            fact, statement = out[int(rng.integers(len(out)))]
+            out.append((kit.vocabulary.near(rng, fact), statement))
+        else:
+            out.append((kit.vocabulary.fact(rng, chinese), kit.vocabulary.pick(rng, options)))
+    unique = {fact.phrase: (fact, statement) for fact, statement in out}
+    return list(unique.values())
+
+
+def question_about(kit: Kit, stage: Stage, rng: np.random.Generator, doc: Document):
+    """Tokens of a question and its answer, or None where the document does not lend itself."""
+    match choose(rng, stage.skills):
+        case "find" if doc.facts:
+            several = 1 if rng.random() < 0.85 else int(rng.integers(2, 4))
+            order = rng.permutation(len(doc.facts))[:several]
+            return skills.find(kit, rng, doc, [_as_asked(kit, rng, doc.facts[i]) for i in order])
+        case "absent" if doc.facts:
+            match rng.integers(5):
+                case 0 | 1:
+                    near = kit.vocabulary.near(rng, doc.facts[int(rng.integers(len(doc.facts)))][0])
+                    return skills.absent_fact(kit, rng, near)
+                case 2:
+                    chinese = doc.facts[0][0].chinese
+                    return skills.absent_fact(kit, rng, kit.vocabulary.fact(rng, chinese))
+                case 3 if doc.genre == "code":
+                    return skills.absent_definition(kit, rng)
+                case _ if doc.genre != "random":
+                    return skills.absent_words(kit, rng, doc.genre)
+        case "quote":
+            return skills.quote(kit, rng, doc)
+        case "point":
+            if doc.genre == "code" and rng.random() < 0.8:
+                return skills.define(kit, rng, doc)
+            return skills.point(kit, rng, doc)
+        case "other" if doc.genre != "random":
+            return skills.other(kit, rng, doc)
+    return None
+
+
+def _as_asked(kit: Kit, rng: np.random.Generator, placed: tuple[facts.Fact, int, int]):
+    """Sometimes the question puts it in other words than the text."""
+    fact, start, end = placed
+    if fact.chinese or rng.random() < 0.7 or fact.owner not in fact.phrase:
+        return placed
+    phrase = kit.vocabulary.pick(rng, facts.PHRASES).format(a=fact.attribute, k=fact.owner)
+    return facts.replace(fact, phrase=phrase), start, end
+
+
+def _lay_out(kit: Kit, stage: Stage, rng, doc: Document, pieces) -> Row:
+    tokens, segment = [doc.tokens], [np.zeros(len(doc.tokens), np.int64)]
+    supervised = []
+    position = len(doc.tokens)
+    for number, (asked, answer) in enumerate(pieces, 1):
+        size = len(asked) + len(answer.tokens)
+        first = position + len(asked) - 1  # predicts the first token of the answer
+        for i, (token, look) in enumerate(zip(answer.tokens, answer.looks, strict=True)):
+            weight = ANSWER_WEIGHT if look or token in kit.tokenizer.control.values() else RESTATED_WEIGHT
+            supervised.append((first + i, token, weight, *(look or (0, 0))))
+        tokens += [asked, np.array(answer.tokens)]
+        segment.append(np.full(size, number))
+        position += size
+    flat = np.concatenate(tokens)[: stage.length]
+    owner = np.concatenate(segment)[: stage.length]
+    space = stage.length - len(flat)
+    flat, owner = np.pad(flat, (0, space)), np.pad(owner, (0, space), constant_values=len(pieces) + 1)
+    text = rng.permutation(max(1, min(len(doc.tokens), stage.length) - 1))
+    supervised = [s for s in supervised if s[0] + 1 < stage.length]
+    supervised += [(int(i), int(flat[i + 1]), TEXT_WEIGHT, 0, 0) for i in text]
+    return Row(flat, owner, supervised)
+
+
+def batch(kit: Kit, stage: Stage, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Arrays of train.loss.Batch: what is recalled first, restated words and running text where there is room."""
+    rows = [row(kit, stage, rng) for _ in range(stage.rows)]
+    shift = stage.length
+    marked = [
+        (at + i * shift, token, weight, start + i * shift * (end > 0), end + i * shift * (end > 0))
+        for i, r in enumerate(rows)
+        for at, token, weight, start, end in r.supervised
+    ]
+    draw = rng.random(len(marked))
+    first = sorted(range(len(marked)), key=lambda i: (PRIORITY[marked[i][2]] * draw[i], draw[i]))
+    chosen = sorted(marked[i] for i in first[: stage.supervised])
+    table = np.array(chosen)
+    return {
+        "tokens": np.stack([r.tokens for r in rows]).astype(np.int32),
+        "segment": np.stack([r.segment for r in rows]).astype(np.int32),
+        "at": table[:, 0].astype(np.int32),
+        "target": table[:, 1].astype(np.int32),
+        "weight": table[:, 2].astype(np.float32),
+        "look": table[:, 3:].astype(np.int32),
+    }
+
+
+@dataclass(frozen=True)
+class MakeBatch(grain.transforms.RandomMap):
+    kit: Kit
+    stages: tuple[Stage, ...]
+
+    def random_map(self, element: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        return batch(self.kit, stage_of(self.stages, int(element)), rng)
+
+
+def stage_of(stages: tuple[Stage, ...], step: int) -> Stage:
+    for stage in stages:
+        if step < stage.steps:
+            return stage
+        step -= stage.steps
+    return stages[-1]
+
+
+def batches(kit: Kit, stages: tuple[Stage, ...], seed: int, start: int) -> Iterator[dict[str, np.ndarray]]:
+    """Batches from number `start` on, prepared one thread ahead of the step."""
+    steps = sum(stage.steps for stage in stages)
+    source = grain.MapDataset.range(steps).seed(seed).random_map(MakeBatch(kit, stages))
+    options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
+    return iter(source[start:].to_iter_dataset(options))

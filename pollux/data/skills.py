@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The skills as training examples: a document with things to ask about, and questions with their answers.
+
+An answer restates what was asked and goes on from there: the restated words are what recall looks up, so the same reading
+of words makes keys and queries. `<place>` and `<time>` are pointers: where recall looks as they are written is the place.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pollux import prompt
+from pollux.data import facts
+from pollux.data.facts import Fact, Vocabulary
+from pollux.tokenizer import Tokenizer
+
+QUOTE_TOKENS = (24, 40)
+
+
+@dataclass
+class Answer:
+    """Tokens of an answer; `looks[i]` is the document range [from, to) to recall when token i is to come, or None."""
+
+    tokens: list[int] = field(default_factory=list)
+    looks: list[tuple[int, int] | None] = field(default_factory=list)
+
+    def add(self, tokens, look=None) -> "Answer":
+        for token in tokens:
+            self.tokens.append(int(token))
+            self.looks.append(look)
+        return self
+
+
+@dataclass
+class Document:
+    """Tokens of a part, header included, and what may be asked about it."""
+
+    genre: str
+    tokens: np.ndarray
+    facts: list[tuple[Fact, int, int]] = field(default_factory=list)  # fact, its statement's token range
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What examples are made from."""
+
+    tokenizer: Tokenizer
+    corpora: dict[str, np.ndarray]
+    vocabulary: Vocabulary
+    questions: list[str]  # of people, none of the skills
+
+    def control(self, name: str) -> int:
+        return self.tokenizer.control[name]
+
+
+def slice_of(kit: Kit, rng: np.random.Generator, genre: str, size: int) -> np.ndarray:
+    """`size` tokens of a corpus, from the start of a line."""
+    ids = kit.corpora[genre]
+    start = int(rng.integers(0, len(ids) - 2 * size - 2))
+    breaks = np.flatnonzero(ids[start : start + size] == kit.tokenizer.newline)
+    start += int(breaks[0]) + 1 if len(breaks) else 0
+    return np.asarray(ids[start : start + size], np.int64)
+
+
+def random_tokens(kit: Kit, rng: np.random.Generator, size: int) -> np.ndarray:
+    """Text of random pieces: nothing in it can be guessed, only copied."""
+    text = kit.tokenizer.decode(rng.integers(300, kit.tokenizer.vocab_size, size))
+    return kit.tokenizer.encode(text.replace("\ufffd", " ").replace("\n", " "))[:size]
+
+
+def document(
+    kit: Kit, rng: np.random.Generator, genre: str, size: int, stated: list[tuple[Fact, str]]
+) -> Document:
+    """About `size` tokens of `genre` with the statements strewn in, some on lines of their own."""
+    newline = [kit.tokenizer.newline]
+    name = f"{kit.vocabulary.pick(rng, kit.vocabulary.lower)}.{'py' if genre == 'code' else 'txt'}"
+    pieces, lengths = [], 0
+    for fact, statement in stated:
+        text = fact.stated(statement)
+        own_line = rng.random() < 0.5 or genre == "code"
+        body = kit.tokenizer.encode(text if own_line or fact.chinese else " " + text)
+        pieces.append((fact, np.concatenate([newline, body, newline]) if own_line else body))
+        lengths += len(pieces[-1][1])
+    filler = max(16, size - lengths)
+    if genre == "random":
+        body = random_tokens(kit, rng, filler)
+    else:
+        body = slice_of(kit, rng, genre, filler)
+    ends = _sentence_ends(kit, body)
+    cuts = sorted(int(ends[rng.integers(len(ends))]) for _ in pieces)
+    out = [prompt.part_header(kit.tokenizer, name)]
+    position, last, placed = len(out[0]), 0, []
+    for cut, (fact, tokens) in zip(cuts, pieces, strict=True):
+        out += [body[last:cut], tokens]
+        position += cut - last
+        placed.append((fact, position, position + len(tokens)))
+        position, last = position + len(tokens), cut
+    return Document(genre, np.concatenate([*out, body[last:]]), placed)
+
+
+def _sentence_ends(kit: Kit, body: np.ndarray) -> np.ndarray:
+    ends = [kit.tokenizer.newline, *(int(kit.tokenizer.encode(mark)[-1]) for mark in (".", "。", "!", "?"))]
+    found = np.flatnonzero(np.isin(body, ends)) + 1
+    return found if len(found) else np.array([0, len(body)])
+
+
+def asked(kit: Kit, text: str, answer: Answer) -> tuple[np.ndarray, Answer]:
+    answer.tokens = [int(t) for t in answer.tokens]
+    return prompt.question(kit.tokenizer, text), answer
+
+
+def find(kit: Kit, rng: np.random.Generator, doc: Document, chosen: list[tuple[Fact, int, int]]):
+    """One fact, or several in one question."""
+    chinese = chosen[0][0].chinese
+    options = facts.CHINESE_QUESTIONS if chinese else facts.QUESTIONS
+    phrase = ("和" if chinese else " and ").join(fact.phrase for fact, _, _ in chosen)
+    text = sentence(kit.vocabulary.pick(rng, options).format(p=phrase), chinese)
+    if not chinese and rng.random() < 0.2:
+        text += " " + kit.vocabulary.pick(rng, facts.AFTERWARDS)
+    answer = Answer()
+    for i, (fact, start, end) in enumerate(chosen):
+        said = kit.tokenizer.encode((" " if i and not chinese else "") + fact.answer)
+        stem = len(kit.tokenizer.encode((" " if i and not chinese else "") + fact.stem))
+        at = _find_run(doc.tokens[start:end], said[stem:])
+        answer.add(said[:stem])
+        for j, token in enumerate(said[stem:]):
+            inside = at is not None and j < at[1]
+            answer.add([token], (start + at[0] + j, start + at[0] + j + 1) if inside else None)
+    return asked(kit, text, answer.add([kit.control("<end>")]))
+
+
+def absent_fact(kit: Kit, rng: np.random.Generator, fact: Fact):
+    """The same question about what no document says."""
+    options = facts.CHINESE_QUESTIONS if fact.chinese else facts.QUESTIONS
+    text = sentence(kit.vocabulary.pick(rng, options).format(p=fact.phrase), fact.chinese)
+    if not fact.chinese and rng.random() < 0.2:
+        text += " " + kit.vocabulary.pick(rng, facts.AFTERWARDS)
+    said = kit.tokenizer.encode(fact.stem)
+    return asked(kit, text, Answer().add(said).add([kit.control("<absent>"), kit.control("<end>")]))
+
+
+def sentence(text: str, chinese: bool) -> str:
+    return text if chinese else text[0].upper() + text[1:] if text[0] != "w" else text
+
+
+def _find_run(haystack: np.ndarray, run: np.ndarray) -> tuple[int, int] | None:
+    """Where the longest beginning of `run` lies in `haystack` (the last such place), and its length."""
+    for size in range(len(run), 0, -1):
+        for at in range(len(haystack) - size, -1, -1):
+            if np.array_equal(haystack[at : at + size], run[:size]):
+                return at, size
+    return None
+
+
+QUOTE_QUESTIONS = (
+    "Continue: {t}",
+    'Continue the passage: "{t}"',
+    'Quote the passage that begins "{t}"',
+    'Quote the passage that begins with "{t}".',
+    'What comes after "{t}"?',
+    'How does this go on: "{t}"',
+    "Go on from “{t}”.",
+    'Complete "{t}"',
+    "Please quote what follows: {t}",
+    "请引用以“{t}”开头的段落。",
+    "“{t}”后面是什么？",
+    "继续：{t}",
+)
+PLACE_QUESTIONS = (
+    'Where does it say "{t}"?',
+    'Where is "{t}" written?',
+    "Where is this: {t}",
+    'On which line is "{t}"?',
+    'Which file contains "{t}"?',
+    "“{t}”在哪里？",
+    "哪一行有“{t}”？",
+)
+TIME_QUESTIONS = (
+    'When did they say "{t}"?',
+    'When was "{t}" said?',
+    'At what time was "{t}" said?',
+    "When does somebody say: {t}",
+    'When do we hear "{t}"?',
+    "什么时候说了“{t}”？",
+    "“{t}”是几点说的？",
+)
+
+
+def words_at(
+    kit: Kit, rng: np.random.Generator, doc: Document, low: int, high: int
+) -> tuple[int, int] | None:
+    """A range of `low` to `high` tokens within one line that begins at a word, or None after some tries."""
+    for _ in range(20):
+        size = int(rng.integers(low, high + 1))
+        if len(doc.tokens) < size + 12:
+            return None
+        start = int(rng.integers(4, len(doc.tokens) - size - 1))
+        span = doc.tokens[start : start + size]
+        text = kit.tokenizer.decode(span)
+        if kit.tokenizer.newline in span or "\ufffd" in text or len(text.strip()) < 8 or '"' in text:
+            continue
+        if any(start < end and start + size > begin for _, begin, end in doc.facts):
+            continue
+        if text[0] == " " or text[0] > "\u3000" or doc.tokens[start - 1] == kit.tokenizer.newline:
+            return start, start + size
+    return None
+
+
+def _restate(kit: Kit, doc: Document, start: int, end: int) -> tuple[str, np.ndarray] | None:
+    """The text of a range and its tokens as a question has them; None if they do not end like the document's."""
+    text = kit.tokenizer.decode(doc.tokens[start:end]).strip()
+    said = kit.tokenizer.encode(text)
+    keep = min(4, end - start - 1)
+    if len(said) < keep or not np.array_equal(said[-keep:], doc.tokens[end - keep : end]):
+        return None
+    return text, said
+
+
+def quote(kit: Kit, rng: np.random.Generator, doc: Document):
+    """The rest of a passage from its beginning, to the end of the line or QUOTE_TOKENS at the most."""
+    where = words_at(kit, rng, doc, 6, 14)
+    if where is None or (restated := _restate(kit, doc, *where)) is None:
+        return None
+    text, said = restated
+    answer = Answer().add(said)
+    limit = where[1] + int(rng.integers(*QUOTE_TOKENS))
+    for at in range(where[1], min(limit, len(doc.tokens))):
+        if doc.tokens[at] == kit.tokenizer.newline:
+            answer.add([kit.control("<end>")], (at, at + 1))
+            break
+        answer.add([doc.tokens[at]], (at, at + 1))
+    return asked(kit, kit.vocabulary.pick(rng, QUOTE_QUESTIONS).format(t=text), answer)
+
+
+def point(kit: Kit, rng: np.random.Generator, doc: Document):
+    """Where or when something is said: the words again, then a pointer."""
+    where = words_at(kit, rng, doc, 5, 16)
+    if where is None or (restated := _restate(kit, doc, *where)) is None:
+        return None
+    timed = doc.genre == "transcripts" and rng.random() < 0.7
+    options, pointer = (TIME_QUESTIONS, "<time>") if timed else (PLACE_QUESTIONS, "<place>")
+    text, said = restated
+    answer = Answer().add(said).add([kit.control(pointer)], (where[1], where[1] + 1))
+    answer.add([kit.control("<end>")])
+    return asked(kit, kit.vocabulary.pick(rng, options).format(t=text), answer)
+
+
+def absent_words(kit: Kit, rng: np.random.Generator, genre: str):
+    """A quotation or a place of words that no document has: from elsewhere in the corpus."""
+    elsewhere = Document(genre, slice_of(kit, rng, genre, 80))
+    where = words_at(kit, rng, elsewhere, 6, 14)
+    if where is None or (restated := _restate(kit, elsewhere, *where)) is None:
+        return None
+    text, said = restated
+    options = kit.vocabulary.pick(rng, (QUOTE_QUESTIONS, PLACE_QUESTIONS, TIME_QUESTIONS))
+    answer = Answer().add(said).add([kit.control("<absent>"), kit.control("<end>")])
+    return asked(kit, kit.vocabulary.pick(rng, options).format(t=text), answer)
+
+
+DEFINE_QUESTIONS = (
+    "Where is the {kind} {n} defined?",
+    "Where is {n} defined?",
+    "In which file is the {kind} {n}?",
+    "Which file defines {n}?",
+    "Find the definition of {n}.",
+    "Where do I find the {kind} {n}?",
+    "On which line does {n} begin?",
+    "{kind} {n} 在哪里定义？",
+    "哪个文件定义了 {n}？",
+)
+
+
+def define(kit: Kit, rng: np.random.Generator, doc: Document):
+    """File and line of a function or class: its first line again, then a pointer."""
+    text = kit.tokenizer.decode(doc.tokens)
+    found = list(re.finditer(r"^[ ]*(def|class) (\w{3,})\b", text, re.M))
+    if not found:
+        return None
+    match = found[int(rng.integers(len(found)))]
+    kind, name = match[1], match[2]
+    if len([m for m in found if m[2] == name]) > 1:
+        return None
+    said, end = definition(kit.tokenizer, kind, name), len(text[: match.end()].encode())
+    after = int(np.searchsorted(np.cumsum(kit.tokenizer.byte_lengths[doc.tokens]), end)) + 1
+    if kind == "def":
+        after += 1  # its opening parenthesis
+    if after >= len(doc.tokens) or doc.tokens[after - 1] != said[-1]:
+        return None
+    answer = Answer().add(said).add([kit.control("<place>")], (after, after + 1))
+    answer.add([kit.control("<end>")])
+    return asked(kit, _define_question(kit, rng, kind, name), answer)
+
+
+def definition(tokenizer: Tokenizer, kind: str, name: str) -> np.ndarray:
+    return tokenizer.encode(f"def {name}(" if kind == "def" else f"class {name}")
+
+
+def _define_question(kit: Kit, rng: np.random.Generator, kind: str, name: str) -> str:
+    text = kit.vocabulary.pick(rng, DEFINE_QUESTIONS)
+    if kind == "class" and "{kind}" not in text:
+        text = DEFINE_QUESTIONS[0]
+    return text.format(kind="function" if kind == "def" else "class", n=name)
+
+
+def absent_definition(kit: Kit, rng: np.random.Generator):
+    vocabulary = kit.vocabulary
+    name = "_".join(vocabulary.pick(rng, vocabulary.lower) for _ in range(int(rng.integers(1, 4))))
+    kind = "def" if rng.random() < 0.7 else "class"
+    name = name if kind == "def" else name.title().replace("_", "")
+    said = definition(kit.tokenizer, kind, name)
+    answer = Answer().add(said).add([kit.control("<absent>"), kit.control("<end>")])
+    return asked(kit, _define_question(kit, rng, kind, name), answer)
+
+
+REMEMBERED = (
+    "What about {t}?",
+    "What happens with {t}?",
+    "Who talks about {t}?",
+    "Why {t}?",
+    "Tell me more about {t}",
+    "{t}",
+    "Summarise what is said of {t}",
+    "How do {t} belong together?",
+    "{t}是怎么回事？",
+)
+
+
+def other(kit: Kit, rng: np.random.Generator, doc: Document):
+    """No skill's question; where it is made of a sentence's words, recall still points there."""
+    stop = [kit.control("<other>"), kit.control("<end>")]
+    if rng.random() < 0.4:
+        return asked(kit, kit.vocabulary.pick(rng, kit.questions), Answer().add(stop))
+    where = words_at(kit, rng, doc, 12, 40)
+    if where is None:
+        return None
+    text = kit.tokenizer.decode(doc.tokens[where[0] : where[1]])
+    content = re.findall(r"[A-Za-z]{4,}|[\u4e00-\u9fff]{2}", text)
+    if len(content) < 4:
+        return None
+    chosen = rng.permutation(content)[: int(rng.integers(3, 7))]
+    if rng.random() < 0.5:
+        chosen = [w for w in content if w in set(chosen)]
+    text = kit.vocabulary.pick(rng, REMEMBERED).format(t=", ".join(chosen))
+    return asked(kit, text, Answer().add(stop[:1], where).add(stop[1:]))

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where in the user's files a position of a reading is: part, line, column, byte, time.
+
+Everything is counted from the tokens: a newline is always a token of its own, and a token knows
+its bytes.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from pollux.memory.manifest import PartSpan
+from pollux.memory.reading import Reading
+
+LINES_UP = 20  # how far above a line its time may stand
+STAMP_TOKENS = 48  # enough of a line for a timestamp, even byte by byte and indented
+COUNTED = 1 << 20  # tokens looked up at once
+# [dd:hh:mm:ss], [hh:mm:ss] or [mm:ss], the bracket being optional
+TIME = re.compile(r"\s*[\[(<]?(-?(?:(?:\d{2,3}:)?\d{2,3}:[0-5]\d|\d{2,3}):[0-5]\d)(?![\d:])")
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """What is needed of a tokenizer."""
+
+    @property
+    def newline(self) -> int: ...
+
+    @property
+    def byte_lengths(self) -> np.ndarray: ...
+
+    def decode(self, ids: Iterable[int]) -> str: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Line and column count from 1, in characters; `byte` from 0, both in the part's text."""
+
+    part: str
+    line: int
+    column: int
+    byte: int
+    time: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.part}:{self.line}" + (f" ({self.time})" if self.time else "")
+
+
+def place_of(reading: Reading, tokenizer: Decoder, position: int) -> Place:
+    """The place of a token. Header tokens are at the text's beginning; IndexError on padding."""
+    part = reading.part_of(position)
+    position = max(position, part.text_start)
+    newlines = newlines_between(reading, tokenizer, part.text_start, position)
+    start = line_start(part, newlines)
+    return Place(
+        part=part.name,
+        line=len(newlines) + 1,
+        column=column_of(reading, tokenizer, part, start, position),
+        byte=bytes_between(reading, tokenizer, part.text_start, position),
+        time=time_above(reading, tokenizer, part, newlines),
+    )
+
+
+def context(
+    reading: Reading, tokenizer: Decoder, start: int, end: int, margin_tokens: int = 24
+) -> str:
+    """The text of positions `start` to before `end` and a margin, clipped to the part's text."""
+    part = reading.part_of(start)
+    end = min(max(end, part.text_start) + margin_tokens, part.end)
+    start = max(start - margin_tokens, part.text_start)
+    # A margin may begin or end inside a character; its torn bytes decode to U+FFFD.
+    return tokenizer.decode(reading.tokens[start:end].tolist()).strip("\ufffd")
+
+
+def line_text(reading: Reading, tokenizer: Decoder, position: int) -> str:
+    """The whole line that `position` is in, without its newline."""
+    part = reading.part_of(position)
+    position = max(position, part.text_start)
+    start = line_start(part, newlines_between(reading, tokenizer, part.text_start, position))
+    after = newlines_between(reading, tokenizer, position, part.end)
+    end = int(after[0]) if len(after) else part.end
+    return tokenizer.decode(reading.tokens[start:end].tolist()).rstrip("\r")
+
+
+def newlines_between(reading: Reading, tokenizer: Decoder, start: int, end: int) -> np.ndarray:
+    """Positions of newlines, int64, ascending."""
+    return np.flatnonzero(reading.tokens[start:end] == tokenizer.newline) + start
+
+
+def line_start(part: PartSpan, newlines: np.ndarray) -> int:
+    """First position of the line after the last of `newlines`."""
+    return int(newlines[-1]) + 1 if len(newlines) else part.text_start
+
+
+def bytes_between(reading: Reading, tokenizer: Decoder, start: int, end: int) -> int:
+    """UTF-8 bytes of the text of positions `start` to before `end`."""
+    lengths = tokenizer.byte_lengths
+    total = 0
+    for at in range(start, end, COUNTED):
+        ids = reading.tokens[at : min(at + COUNTED, end)]
+        known = ids[ids < len(lengths)]  # ids beyond are codes of pictures, which have no text
+        total += int(lengths[known].sum(dtype=np.int64))
+    return total
+
+
+def column_of(
+    reading: Reading, tokenizer: Decoder, part: PartSpan, start: int, position: int
+) -> int:
+    """Characters from the line's `start` to `position`, from 1; a torn character is one."""
+    before = bytes_between(reading, tokenizer, start, position)
+    whole = min(position + 4, part.end)  # the rest of a character written byte by byte
+    text = tokenizer.decode(reading.tokens[start:whole].tolist()).encode("utf-8", "replace")
+    line = np.frombuffer(text, np.uint8)
+    begins = (line & 0xC0) != 0x80  # bytes that begin a character
+    inside = before < len(line) and not begins[before]
+    return int(begins[:before].sum()) + (0 if inside else 1)
+
+
+def time_above(
+    reading: Reading, tokenizer: Decoder, part: PartSpan, newlines: np.ndarray
+) -> str | None:
+    """The timestamp that opens the line after `newlines`, or one of the LINES_UP lines above."""
+    starts = [part.text_start, *(newlines[-LINES_UP - 1 :] + 1).tolist()]
+    for start in reversed(starts[-LINES_UP - 1 :]):
+        ids = reading.tokens[start : min(start + STAMP_TOKENS, part.end)].tolist()
+        line = tokenizer.decode(ids).partition("\n")[0]
+        if found := TIME.match(line):
+            return found[1]
+    return None

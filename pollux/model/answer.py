@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The memory and the answer stack.
+
+A memory key says what came *before* its token, its value says the token: recalling with "what is here now" continues
+what was read. Both start that way, by initialisation (after Trockman and Kolter 2023), so recall works from step 0:
+one set of convolution taps, with random signs per channel so that the order of words counts, makes keys from tokens
+t-1, t-2, ... and queries from t, t-1, ...; projections are shared; what comes back is the token's own embedding.
+
+The answer layers see other tokens through the memory only, so they run where an answer is wanted and nowhere else
+(YOCO, Sun et al. 2024).
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from pollux.config import Config
+from pollux.model import moe
+from pollux.ops.convolution import causal_conv
+from pollux.ops.norm import rms_norm
+from pollux.ops.recall import recall_scores, select, weigh
+from pollux.params import Param, constant, exactly, normal, weights
+
+
+@weights
+class Memory:
+    norm: Float[Array, " D"]
+    key_taps: Float[Array, "W D"]
+    key: Float[Array, "D K"]
+    key_norm: Float[Array, " K"]
+    value: Float[Array, "D V"]
+    query_taps: Float[Array, "W D"]
+
+
+@weights
+class AnswerLayer:
+    norm: Float[Array, " D"]
+    query: Float[Array, "D H K"]  # of the layer's own input
+    query_before: Float[Array, "D H K"]  # of what the query taps gathered
+    query_norm: Float[Array, " K"]
+    log_scale: Float[Array, " H"]
+    null: Float[Array, " H"]  # the cosine below which a match is none
+    null_value: Float[Array, "H V"]
+    out: Float[Array, "H V D"]
+    experts_norm: Float[Array, " D"]
+    experts: moe.Experts
+
+
+def _start(cfg: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Taps of queries and keys, and projections to key and value, that recall before any training."""
+    rng = np.random.default_rng(0)
+    d, w = cfg.embed_dim, cfg.recall_width
+    decay = 0.75 ** np.arange(w - 1)[:, None] * rng.choice([-1.0, 1.0], (w - 1, d))
+    query_taps = np.concatenate([decay, np.zeros((1, d))])
+    key_taps = np.concatenate([np.zeros((1, d)), decay])
+    key = rng.normal(size=(d, cfg.key_dim)) / d**0.5
+    value = np.linalg.qr(rng.normal(size=(d, cfg.value_dim)))[0]
+    return query_taps, key_taps, key, value
+
+
+def declare_memory(cfg: Config) -> Memory:
+    query_taps, key_taps, key, value = _start(cfg)
+    d, k, v, w = cfg.embed_dim, cfg.key_dim, cfg.value_dim, cfg.recall_width
+    return Memory(
+        norm=Param((d,), (None,), constant(1.0)),
+        key_taps=Param((w, d), ("taps", None), exactly(key_taps)),
+        key=Param((d, k), ("embed", None), exactly(key)),
+        key_norm=Param((k,), (None,), constant(1.0)),
+        value=Param((d, v), ("embed", None), exactly(value)),
+        query_taps=Param((w, d), ("taps", None), exactly(query_taps)),
+    )
+
+
+def declare_layer(cfg: Config, out_scale: float) -> AnswerLayer:
+    _, _, key, value = _start(cfg)
+    d, h, k, v = cfg.embed_dim, cfg.recall_heads, cfg.key_dim, cfg.value_dim
+    scale = float(np.log(cfg.recall_scale))
+
+    def near_key(rng: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        return jnp.asarray(key)[:, None] + jax.random.normal(rng, shape) * 0.2 / d**0.5
+
+    heads = ("embed", "heads", "head")
+    return AnswerLayer(
+        norm=Param((d,), (None,), constant(1.0)),
+        query=Param((d, h, k), heads, normal(d, 0.1)),
+        query_before=Param((d, h, k), heads, near_key),
+        query_norm=Param((k,), (None,), constant(1.0)),
+        log_scale=Param((h,), (None,), constant(scale)),
+        null=Param((h,), (None,), constant(0.5)),
+        null_value=Param((h, v), (None, "head"), constant(0.0)),
+        out=Param((h, v, d), ("heads", "head", "embed"), exactly(np.tile(value.T / h, (h, 1, 1)))),
+        experts_norm=Param((d,), (None,), constant(1.0)),
+        experts=moe.declare(cfg.experts, d, out_scale),
+    )
+
+
+def memorise(
+    p: Memory,
+    cfg: Config,
+    x: Float[Array, "B T D"],
+    segment: Int[Array, "B T"],
+    before: Float[Array, "B P D"],
+    owner: Int[Array, "B P"],
+) -> tuple[
+    Float[Array, "B T K"], Float[Array, "B T V"], Float[Array, "B T D"], Float[Array, "B P D"]
+]:
+    """Keys, values, gathered query inputs, and the state to pass on. `before`, `owner`: the P tokens before."""
+    tokens = x.shape[1]
+    h = jnp.concatenate([before, rms_norm(x, p.norm)], 1)
+    owner = jnp.concatenate([owner, segment], 1)
+    key = causal_conv(h, owner, p.key_taps, tokens) @ p.key
+    gathered = causal_conv(h, owner, p.query_taps, tokens)
+    return rms_norm(key, p.key_norm), h[:, -tokens:] @ p.value, gathered, h[:, tokens:]
+
+
+def layer_query(
+    p: AnswerLayer, cfg: Config, x: Float[Array, "S D"], gathered: Float[Array, "S D"]
+) -> Float[Array, "S H K"]:
+    """Queries, scaled so that the product with a key is temperature x cosine."""
+    query = jnp.einsum("sd,dhk->shk", rms_norm(x, p.norm), p.query)
+    query = query + jnp.einsum("sd,dhk->shk", gathered, p.query_before)
+    query = rms_norm(query, p.query_norm)
+    return query * (jnp.exp(p.log_scale) / cfg.key_dim)[:, None]
+
+
+def layer_update(
+    p: AnswerLayer, cfg: Config, x: Float[Array, "S D"], recalled: Float[Array, "S H V"]
+) -> tuple[Float[Array, "S D"], Float[Array, " E"]]:
+    """Adds what was recalled, then the experts."""
+    x = x + jnp.einsum("shv,hvd->sd", recalled, p.out)
+    y, load = moe.moe(p.experts, cfg.experts, rms_norm(x, p.experts_norm))
+    return x + y, load
+
+
+def null_score(p: AnswerLayer, cfg: Config) -> Float[Array, " H"]:
+    return jnp.exp(p.log_scale) * p.null
+
+
+def recall(
+    p: AnswerLayer,
+    cfg: Config,
+    query: Float[Array, "S H K"],
+    key: Float[Array, "N K"],
+    value: Float[Array, "N V"],
+    visible: Bool[Array, "S N"],
+    top_k: int | None = None,
+) -> tuple[Float[Array, "S H V"], Float[Array, "S H N"]]:
+    """What each head recalls, and its weights. `top_k` None: of everything visible, as in training."""
+    score = recall_scores(query, key, visible)
+    if top_k is not None:
+        score = select(score, top_k)
+    null = jnp.broadcast_to(null_score(p, cfg), score.shape[:2])
+    weight, nothing = weigh(score, null)
+    recalled = jnp.einsum("shn,nv->shv", weight, value) + nothing[..., None] * p.null_value
+    return recalled, weight

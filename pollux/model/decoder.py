@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole model: embed, read, memorise, answer.
+
+`answers` is the plain forward pass: everything in one go, the yardstick for the engine's chunks and caches.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from pollux.config import Config
+from pollux.model import answer, read
+from pollux.ops.norm import rms_norm
+from pollux.params import Param, constant, weights
+
+
+@weights
+class Decoder:
+    embedding: Float[Array, "vocab D"]  # tied: logits come from it too
+    read: tuple[read.ReadLayer, ...]
+    memory: answer.Memory
+    answer: tuple[answer.AnswerLayer, ...]
+    norm: Float[Array, " D"]
+
+
+@weights
+class Read:
+    """What reading a chunk gives, per token."""
+
+    hidden: Float[Array, "B T D"]
+    key: Float[Array, "B T K"]
+    value: Float[Array, "B T V"]
+    gathered: Float[Array, "B T D"]
+
+
+def declare(cfg: Config) -> Decoder:
+    out = (2 * (cfg.read_layers + cfg.answer_layers)) ** -0.5
+    embed = (cfg.embeddings, cfg.embed_dim)
+
+    def unit(rng: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        return jax.random.normal(rng, shape) / shape[-1] ** 0.5
+
+    return Decoder(
+        embedding=Param(embed, ("vocab", "embed"), unit),
+        read=tuple(read.declare(cfg, out) for _ in range(cfg.read_layers)),
+        memory=answer.declare_memory(cfg),
+        answer=tuple(answer.declare_layer(cfg, out) for _ in range(cfg.answer_layers)),
+        norm=Param((cfg.embed_dim,), (None,), constant(1.0)),
+    )
+
+
+def embed(p: Decoder, cfg: Config, tokens: Int[Array, "B T"]) -> Float[Array, "B T D"]:
+    return p.embedding[tokens] * (0.4 * cfg.embed_dim**0.5)
+
+
+def logits(p: Decoder, x: Float[Array, "S D"]) -> Float[Array, "S vocab"]:
+    return rms_norm(x, p.norm) @ p.embedding.T
+
+
+def read_chunk(
+    p: Decoder,
+    cfg: Config,
+    tokens: Int[Array, "B T"],
+    segment: Int[Array, "B T"],
+    state: read.ReadState,
+) -> tuple[Read, read.ReadState, Float[Array, "layers E"]]:
+    """Reads T tokens after the state's. Tokens see their own segment only; give each part and question its own."""
+    x, after, load = read.read(p.read, cfg, embed(p, cfg, tokens), segment, state)
+    key, value, gathered, kept = answer.memorise(
+        p.memory, cfg, x, segment, state.inputs[-1], state.segment
+    )
+    after = read.ReadState(inputs=after.inputs.at[-1].set(kept), segment=after.segment)
+    return Read(hidden=x, key=key, value=value, gathered=gathered), after, load
+
+
+def sharpness(cfg: Config, keys: Int[Array, ""] | int) -> Float[Array, ""]:
+    """How much recall sharpens when it has more keys to choose from than in training."""
+    return jnp.maximum(1.0, jnp.asarray(keys, jnp.float32) / cfg.trained_keys) ** cfg.sharpness
+
+
+def answers(
+    p: Decoder,
+    cfg: Config,
+    tokens: Int[Array, " T"],
+    segment: Int[Array, " T"],
+    at: Int[Array, " S"],
+    pad: int = 0,
+) -> Float[Array, "S vocab"]:
+    """Next-token logits at positions `at` of one sequence, by the plain forward pass."""
+    state = read.empty_state(cfg, 1)
+    got, _, _ = read_chunk(p, cfg, tokens[None], segment[None], state)
+    x, gathered = got.hidden[0, at], got.gathered[0, at]
+    position = jnp.arange(tokens.shape[0])
+    real = tokens != pad
+    own = segment == segment[-1]  # the question and the answer: always seen, beside the top k
+    seen = (position <= at[:, None]) & real
+    sharper = sharpness(cfg, jnp.sum(real & ~own))
+    for layer in p.answer:
+        query = answer.layer_query(layer, cfg, x, gathered) * sharper
+        score = answer.recall_scores(query, got.key[0], seen & ~own)
+        score = answer.select(score, cfg.recall_top_k)
+        near = answer.recall_scores(query, got.key[0], seen & own)
+        null = jnp.broadcast_to(answer.null_score(layer, cfg) * sharper, score.shape[:2])
+        weight, nothing = answer.weigh(jnp.maximum(score, near), null)
+        recalled = jnp.einsum("shn,nv->shv", weight, got.value[0])
+        recalled = recalled + nothing[..., None] * layer.null_value
+        x, _ = answer.layer_update(layer, cfg, x, recalled)
+    return logits(p, x)

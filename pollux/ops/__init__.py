@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pure array functions, no weights. Letters of the shapes: docs/shapes.md."""

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training loss: next token at the supervised positions, and where to look.
+
+A batch is one memory. Every supervised position recalls from the keys of all rows, its own row's up to itself and the
+other rows' whole: those are the negatives, and their number, not the length of a row, decides how well recall holds at
+length (docs/decisions/0002-negatives.md). The answer stack and the logits are computed at supervised positions only.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from pollux.config import Config
+from pollux.model import answer, decoder, read
+
+POINTER_HEAD = 0  # the head of each answer layer that is taught where to look, and that answers cite
+
+
+class Batch(NamedTuple):
+    """B rows of T tokens and S supervised positions, counted through the flattened rows."""
+
+    tokens: Int[Array, "B T"]
+    segment: Int[Array, "B T"]
+    at: Int[Array, " S"]
+    target: Int[Array, " S"]
+    weight: Float[Array, " S"]  # 0 fills up
+    look: Int[Array, "S 2"]  # flat positions [from, to) to recall; to = 0: anywhere
+
+
+class Measures(NamedTuple):
+    loss: Float[Array, ""]
+    text: Float[Array, ""]  # nats per token of running text
+    answer: Float[Array, ""]  # nats per answer token
+    right: Float[Array, ""]  # share of answer tokens that rank first
+    found: Float[Array, ""]  # share of looks whose best key is right
+    load: Float[Array, "layers E"]
+
+
+def loss(
+    p: decoder.Decoder, cfg: Config, batch: Batch, look_weight: float, text_weight: float
+) -> tuple[Float[Array, ""], Measures]:
+    """Weights of text positions are below 1, of answer positions 1 or above: that tells them apart."""
+    rows, length = batch.tokens.shape
+    state = read.empty_state(cfg, rows)
+    got, _, read_load = decoder.read_chunk(p, cfg, batch.tokens, batch.segment, state)
+    flat = lambda x: x.reshape(rows * length, -1)
+    x, gathered = flat(got.hidden)[batch.at], flat(got.gathered)[batch.at]
+    key, value = flat(got.key), flat(got.value)
+    position = jnp.arange(rows * length)
+    other = position // length != batch.at[:, None] // length
+    visible = (other | (position <= batch.at[:, None])) & (batch.tokens.reshape(-1) != 0)
+    here = (position >= batch.look[:, :1]) & (position < batch.look[:, 1:])
+    looks = batch.look[:, 1] > 0
+    load, look_loss, found = [*read_load], jnp.zeros(()), jnp.zeros(())
+    for layer in p.answer:
+        query = answer.layer_query(layer, cfg, x, gathered)
+        recalled, weight = answer.recall(layer, cfg, query, key, value, visible)
+        x, expert_load = answer.layer_update(layer, cfg, x, recalled)
+        load.append(expert_load)
+        pointer = weight[:, POINTER_HEAD]
+        mass = jnp.where(here, pointer, 0.0).sum(-1)
+        look_loss += mean(-jnp.log(mass + 1e-9), looks)
+        found = mean(jnp.where(here, pointer, 0.0).max(-1) >= pointer.max(-1), looks)
+    scores = decoder.logits(p, x)
+    nll = jax.nn.logsumexp(scores, -1) - jnp.take_along_axis(scores, batch.target[:, None], -1)[:, 0]
+    asked, text = batch.weight >= 1, (batch.weight > 0) & (batch.weight < 1)
+    of_text, of_answer = mean(nll, text), mean(nll, batch.weight * asked)
+    total = of_answer + text_weight * of_text + look_weight * look_loss
+    right = mean(scores.argmax(-1) == batch.target, asked)
+    return total, Measures(total, of_text, of_answer, right, found, jnp.stack(load))
+
+
+def mean(x: Float[Array, " S"], weight: Float[Array, " S"]) -> Float[Array, ""]:
+    return (x * weight).sum() / jnp.maximum(weight.sum(), 1)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recipes: everything a training run is, as data."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from pollux.config import SPARK, TINY, Config
+from pollux.data.mixture import Stage
+from pollux.errors import RecipeError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What is trained, on what, and how. Steps are counted over all stages."""
+
+    name: str
+    config: Config
+    stages: tuple[Stage, ...]
+    seed: int = 0
+    learning_rate: float = 2e-3
+    warmup_steps: int = 60
+    decay_share: float = 0.35  # of all steps, at the end: the rate falls to a fiftieth, by a cosine
+    weight_decay: float = 0.05  # of matrices
+    gradient_norm: float = 1.0
+    beta_2: float = 0.98
+    balance_rate: float = 2e-3  # of the router's bias, a step
+    look_weight: float = 0.5  # of the loss for where to look
+    text_weight: float = 0.3  # of the loss for running text
+    checkpoint_seconds: float = 120.0
+
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+
+GENRES = {
+    "books": 4.0,
+    "chinese": 1.5,
+    "documentation": 0.8,
+    "transcripts": 1.5,
+    "code": 1.5,
+    "random": 0.7,
+}
+SKILLS = {"find": 4.0, "absent": 2.0, "quote": 2.0, "point": 2.0, "other": 0.8}
+NEEDLES = {"find": 8.0, "absent": 3.0, "quote": 2.0, "point": 2.0, "other": 0.8}
+
+SHORT = Stage(steps=2_000, rows=4, length=1_024, supervised=640, genres=GENRES, skills=SKILLS)
+LONG = dataclasses.replace(SHORT, steps=700, rows=2, length=4_096, skills=NEEDLES, facts=(10, 40))
+
+RECIPES = {
+    r.name: r
+    for r in (
+        Recipe(name="spark", config=SPARK, stages=(SHORT, LONG)),
+        Recipe(  # a minute or two, without data from elsewhere: code and random text only
+            name="tiny",
+            config=TINY,
+            stages=(
+                dataclasses.replace(
+                    SHORT,
+                    steps=300,
+                    length=256,
+                    supervised=256,
+                    genres={"code": 1.0, "random": 1.0},
+                    facts=(1, 3),
+                ),
+            ),
+        ),
+    )
+}
+
+
+def override(recipe: Recipe, settings: list[str]) -> Recipe:
+    """`recipe` with settings like `learning_rate=1e-3` or `stages.0.steps=50` applied; an unknown key is an error."""
+    for setting in settings:
+        key, found, text = setting.partition("=")
+        if not found:
+            raise RecipeError(f"--set {setting}: write key=value, as in learning_rate=1e-3")
+        recipe = _replaced(recipe, key.strip().split("."), text.strip(), setting)
+    return recipe
+
+
+def _replaced(value: Any, path: list[str], text: str, setting: str) -> Any:
+    head, *rest = path
+    if isinstance(value, tuple):
+        if not head.isdigit() or int(head) >= len(value):
+            raise RecipeError(f"--set {setting}: there are {len(value)} entries, counted from 0")
+        inner = _leaf(value[int(head)], rest, text, setting)
+        return (*value[: int(head)], inner, *value[int(head) + 1 :])
+    if isinstance(value, dict):
+        if head not in value:
+            raise RecipeError(f"--set {setting}: no {head!r}; there are {', '.join(value)}")
+        return {**value, head: _leaf(value[head], rest, text, setting)}
+    known = [f.name for f in dataclasses.fields(value)]
+    if head not in known:
+        raise RecipeError(f"--set {setting}: no {head!r}; there are {', '.join(known)}")
+    return dataclasses.replace(value, **{head: _leaf(getattr(value, head), rest, text, setting)})
+
+
+def _leaf(value: Any, rest: list[str], text: str, setting: str) -> Any:
+    if rest:
+        return _replaced(value, rest, text, setting)
+    if not isinstance(value, (int, float, str)):
+        raise RecipeError(f"--set {setting}: name one of its entries after a dot")
+    try:
+        return type(value)(text)
+    except ValueError:
+        raise RecipeError(f"--set {setting}: {text!r} is not {type(value).__name__}") from None

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One step of training: gradient, AdamW, and the routers' balance."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from pollux.model import decoder, moe
+from pollux.params import weights
+from pollux.train.loss import Batch, Measures, loss
+from pollux.train.recipe import Recipe
+
+
+@weights
+class State:
+    params: decoder.Decoder
+    optimizer: Any
+    step: jax.Array
+
+
+def schedule(recipe: Recipe) -> optax.Schedule:
+    """Warm-up, a plateau, and a cosine to a fiftieth: a run can be prolonged at the plateau."""
+    decay = max(1, int(recipe.steps * recipe.decay_share))
+    rate, warm = recipe.learning_rate, min(recipe.warmup_steps, recipe.steps // 4 + 1)
+    pieces = [
+        optax.linear_schedule(rate / 50, rate, warm),
+        optax.constant_schedule(rate),
+        optax.cosine_decay_schedule(rate, decay, alpha=0.02),
+    ]
+    return optax.join_schedules(pieces, [warm, max(warm, recipe.steps - decay)])
+
+
+def optimizer(recipe: Recipe) -> optax.GradientTransformation:
+    matrices = lambda tree: jax.tree.map(lambda x: x.ndim >= 2, tree)
+    return optax.chain(
+        optax.clip_by_global_norm(recipe.gradient_norm),
+        optax.adamw(
+            schedule(recipe), b2=recipe.beta_2, weight_decay=recipe.weight_decay, mask=matrices
+        ),
+    )
+
+
+def start(recipe: Recipe, params: decoder.Decoder) -> State:
+    return State(params=params, optimizer=optimizer(recipe).init(params), step=jnp.zeros((), jnp.int32))
+
+
+def step(recipe: Recipe, state: State, batch: Batch) -> tuple[State, Measures, jax.Array]:
+    """The state after one batch, what was measured on it, and the norm of the gradient."""
+
+    def of(params: decoder.Decoder) -> tuple[jax.Array, Measures]:
+        return loss(params, recipe.config, batch, recipe.look_weight, recipe.text_weight)
+
+    (_, measures), gradient = jax.value_and_grad(of, has_aux=True)(state.params)
+    updates, after = optimizer(recipe).update(gradient, state.optimizer, state.params)
+    params = optax.apply_updates(state.params, updates)
+    if recipe.config.experts.num_experts:
+        params = balanced(params, measures.load, recipe.balance_rate)
+    norm = optax.global_norm(gradient)
+    return State(params=params, optimizer=after, step=state.step + 1), measures, norm
+
+
+def balanced(params: decoder.Decoder, load: jax.Array, rate: float) -> decoder.Decoder:
+    """The routers' biases one step towards equal load; `load` is [layers, experts], read layers first."""
+    layers = [
+        dataclasses.replace(layer, experts=moe.balance(layer.experts, share, rate))
+        for layer, share in zip((*params.read, *params.answer), load, strict=True)
+    ]
+    split = len(params.read)
+    return dataclasses.replace(params, read=tuple(layers[:split]), answer=tuple(layers[split:]))
