@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights on disk: one safetensors file, a tensor a parameter under its dotted name, the architecture as metadata."""
+"""Weights on disk: one safetensors file.
+
+It holds a tensor a parameter under its dotted name, and the architecture as metadata.
+"""
 
 import dataclasses
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,36 +28,48 @@ FORMAT = "pollux-1"
 
 def save(path: Path, weights: decoder.Decoder, config: Config, about: dict[str, str]) -> None:
     """Writes float16 beside `path`, then renames. `about`: how they came to be."""
-    flat, _ = jax.tree.flatten(weights)
-    arrays = {n: np.asarray(x, np.float16) for n, x in zip(params.names(weights), flat, strict=True)}
-    metadata = {"format": FORMAT, "config": json.dumps(dataclasses.asdict(config)), **about}
+    named = zip(params.names(weights), jax.tree.leaves(weights), strict=True)
+    arrays = {name: np.asarray(x, np.float16) for name, x in named}
+    described = json.dumps(dataclasses.asdict(config))
+    metadata = {"format": FORMAT, "config": described, "sha256": _digest(described, arrays)}
     beside = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        safetensors.numpy.save_file(arrays, beside, metadata)
+        safetensors.numpy.save_file(arrays, beside, {**about, **metadata})
         os.replace(beside, path)
     except (OSError, safetensors.SafetensorError) as error:
-        beside.unlink(missing_ok=True)
-        raise SpaceError(f"cannot write {path} ({error}); free space or name another place") from None
+        with suppress(OSError):
+            beside.unlink()
+        raise SpaceError(f"cannot write {path} ({error}); free space or name another") from None
 
 
 def load(path: Path) -> tuple[decoder.Decoder, Config, str]:
-    """Weights in float32, their architecture, and a fingerprint of the file."""
-    if not path.is_file():
-        raise WeightsError(f"no weights at {path}; train them with `pollux train` or name another file")
+    """Weights in float32, their architecture, and a fingerprint of both."""
     try:
+        if not path.is_file():
+            raise WeightsError(f"no weights at {path}; train them (`pollux train`) or name others")
         with safetensors.safe_open(path, "numpy") as file:
-            config = parse(file.metadata() or {}, path)
-            declared = decoder.declare(config)
-            expected = dict(
-                zip(params.names(declared), jax.tree.leaves(declared, is_leaf=params.is_param), strict=True)
-            )
+            metadata = file.metadata() or {}
+            config = parse(metadata, path)
+            leaves, tree = jax.tree.flatten(decoder.declare(config), is_leaf=params.is_param)
+            expected = dict(zip(params.names(tree.unflatten(leaves)), leaves, strict=True))
             _check(path, expected, {name: file.get_slice(name).get_shape() for name in file.keys()})
-            leaves = [jnp.asarray(file.get_tensor(name), jnp.float32) for name in expected]
-    except safetensors.SafetensorError as error:
-        raise WeightsError(f"{path} is damaged ({error}); install or train the weights again") from None
-    tree = jax.tree.structure(declared, is_leaf=params.is_param)
-    return tree.unflatten(leaves), config, hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+            arrays = {name: file.get_tensor(name) for name in expected}
+    except (OSError, safetensors.SafetensorError) as error:
+        raise WeightsError(f"cannot read {path} ({error}); install or train it again") from None
+    digest = _digest(metadata["config"], arrays)
+    if metadata.get("sha256", digest) != digest:
+        raise WeightsError(f"{path} is damaged (checksum); install or train the weights again")
+    weights = tree.unflatten(jnp.asarray(x, jnp.float32) for x in arrays.values())
+    return weights, config, digest[:16]
+
+
+def _digest(described: str, arrays: dict[str, np.ndarray]) -> str:
+    """Of the content: safetensors writes metadata in no fixed order, so files differ."""
+    digest = hashlib.sha256(described.encode())
+    for name in sorted(arrays):
+        digest.update(np.ascontiguousarray(arrays[name]).data)
+    return digest.hexdigest()
 
 
 def parse(metadata: dict[str, str], path: Path) -> Config:
@@ -60,9 +77,9 @@ def parse(metadata: dict[str, str], path: Path) -> Config:
     if metadata.get("format") != FORMAT:
         raise WeightsError(f"{path} holds no Pollux weights (format {metadata.get('format')!r})")
     try:
-        fields = json.loads(metadata["config"])
-        return Config(**{**fields, "experts": Experts(**fields["experts"])})
-    except (KeyError, TypeError, ValueError) as error:
+        fields: dict[str, Any] = json.loads(metadata["config"])
+        return Config(experts=Experts(**fields.pop("experts")), **fields)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} describes no model this version knows ({error})") from None
 
 

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The architecture as frozen data. A preset differs from another by numbers only; changing one changes the function."""
+"""The architecture as frozen data.
 
-from dataclasses import dataclass, replace
+A preset differs from another by numbers only; changing one changes the function.
+"""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from pollux.errors import WeightsError
 
@@ -21,8 +25,11 @@ class Experts:
     shared_dim: int
 
     def __post_init__(self):
+        _check_counts(self, zero=("num_experts", "top_k", "expert_dim"))
         if self.num_experts and not 1 <= self.top_k <= self.num_experts:
             raise WeightsError(f"top_k {self.top_k} must be 1 to num_experts ({self.num_experts})")
+        if self.num_experts and not self.expert_dim:
+            raise WeightsError("expert_dim 0 must be 1 or more when there are experts")
 
     @property
     def active_dim(self) -> int:
@@ -57,12 +64,22 @@ class Config:
     trained_keys: int = 8_192
 
     def __post_init__(self):
+        _check_counts(self, zero=("image_codes",))
         if self.num_heads % self.num_kv_heads:
-            raise WeightsError(f"num_heads {self.num_heads} is no multiple of num_kv_heads")
+            raise WeightsError(
+                f"num_heads {self.num_heads} is no multiple of num_kv_heads ({self.num_kv_heads})"
+            )
         if self.head_dim % 2:
             raise WeightsError(f"head_dim {self.head_dim} must be even for rotary positions")
         if max(self.conv_width, self.recall_width) > self.window:
-            raise WeightsError(f"convolutions must not be wider than the window ({self.window})")
+            raise WeightsError(
+                f"conv_width {self.conv_width} and recall_width {self.recall_width} "
+                f"must not exceed window ({self.window})"
+            )
+        if self.value_dim > self.embed_dim:  # the values start orthonormal
+            raise WeightsError(
+                f"value_dim {self.value_dim} must not exceed embed_dim ({self.embed_dim})"
+            )
 
     @property
     def embeddings(self) -> int:
@@ -70,13 +87,21 @@ class Config:
 
     @property
     def state_tokens(self) -> int:
-        """Tokens before a chunk that a layer needs: the window, and what its oldest keys were mixed from."""
+        """Tokens a layer needs before a chunk: the window, and what its oldest key mixes in."""
         return self.window + self.conv_width - 1
 
     @property
     def receptive_field(self) -> int:
         """Tokens before a token, beyond which nothing reaches its memory."""
         return self.read_layers * (self.state_tokens - 1) + self.recall_width - 1
+
+
+def _check_counts(config: Any, zero: tuple[str, ...]) -> None:
+    """Every int of a dataclass is one, and at least 1, or 0 for the names in `zero`."""
+    for field in fields(config):
+        value, least = getattr(config, field.name), int(field.name not in zero)
+        if field.type is int and not (isinstance(value, int) and value >= least):
+            raise WeightsError(f"{field.name} {value!r} must be a whole number from {least} up")
 
 
 def dense_twin(config: Config) -> Config:
@@ -117,8 +142,8 @@ TINY = replace(
     value_dim=32,
     recall_top_k=16,
 )
-# The four below are never trained here. Google gives Nano's sizes (1.8B and 3.25B parameters) and none
-# for the others: those are choices, as is every number but the two totals.
+# The four below are never trained here. Google gives Nano's sizes (1.8B and 3.25B parameters) and
+# none for the others: those are choices, as is every number but the two totals.
 NANO_1 = replace(
     SPARK,
     name="nano-1",
@@ -129,7 +154,7 @@ NANO_1 = replace(
     num_heads=8,
     head_dim=128,
     window=512,
-    experts=Experts(num_experts=16, top_k=2, expert_dim=1_536, shared_dim=3_072),
+    experts=Experts(num_experts=16, top_k=2, expert_dim=1_664, shared_dim=3_328),
     recall_heads=8,
     key_dim=128,
     value_dim=128,
@@ -138,7 +163,7 @@ NANO_2 = replace(
     NANO_1,
     name="nano-2",
     embed_dim=1_536,
-    experts=Experts(num_experts=16, top_k=2, expert_dim=2_048, shared_dim=4_096),
+    experts=Experts(num_experts=16, top_k=2, expert_dim=2_048, shared_dim=5_120),
 )
 PRO = replace(
     NANO_1,

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can go wrong on the user's side. The message is one line: what is wrong, and how to mend it."""
+"""What can go wrong on the user's side.
+
+The message is one line: what is wrong, and how to mend it.
+"""
 
 
 class PolluxError(Exception):

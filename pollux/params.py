@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One declaration per weight: its shape, its logical axes, its start. Everything else derives from it."""
+"""One declaration per weight: shape, logical axes, start. Everything else derives from it."""
 
 import dataclasses
 import math
@@ -42,8 +42,9 @@ def constant(value: float) -> Init:
     return lambda key, shape: jnp.full(shape, value, jnp.float32)
 
 
-def exactly(array: np.ndarray | jax.Array) -> Init:
-    return lambda key, shape: jnp.asarray(array, jnp.float32).reshape(shape)
+def exactly(array: np.ndarray) -> Init:
+    """The array itself, broadcast where the shape has more of it."""
+    return lambda key, shape: jnp.broadcast_to(jnp.asarray(array, jnp.float32), shape)
 
 
 def is_param(x: Any) -> bool:

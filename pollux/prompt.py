@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How parts, questions and answers become tokens: the one renderer, for training, answering and evaluation.
+"""How parts, questions and answers become tokens.
 
-    <part> name \\n text          each part, in a segment of its own
-    <question> text <answer> text <end>      the question and its answer, in another
+The one renderer, for training, answering and evaluation:
+`<part> name \\n text`, each part in a segment of its own, and
+`<question> text <answer> text <end>`, the question and its answer in another.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one table from logical axes to mesh axes. To try another layout, change `RULES`, nothing else.
+"""The one table from logical axes to mesh axes: to try another layout, change `RULES` alone.
 
-Mesh axes: `data` (copies of the model), `fsdp` (weights and optimizer state split, gathered layer by layer), `expert`,
-`tensor` (heads and hidden units), `seq` (tokens of a reading).
+Mesh axes: `data` (copies of the model), `fsdp` (weights and optimizer state split, gathered layer
+by layer), `expert`, `tensor` (heads and hidden units), `seq` (tokens of a reading).
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Text to token ids and back, without loss: SentencePiece BPE with byte fallback.
 
-Every string survives the round trip, which SentencePiece alone does not promise: it writes a space as U+2581, so a real
-U+2581 is sent through the byte pieces here. A newline is always a piece of its own, so lines can be counted in tokens,
-and a text tokenizes line by line: splicing a line in changes no other line's tokens.
+Every string survives the round trip, which SentencePiece alone does not promise: it writes a space
+as U+2581, so a real U+2581 is sent through the byte pieces here. A newline is always a piece of its
+own, so lines can be counted in tokens, and a text tokenizes line by line: splicing a line in
+changes no other line's tokens.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
+from typing import SupportsInt
 
 import numpy as np
 import sentencepiece
@@ -46,12 +48,16 @@ class Tokenizer:
 
     def __init__(self, model: bytes):
         try:
+            if not model:
+                raise RuntimeError("empty")
             self.processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         except RuntimeError as error:
-            raise WeightsError(f"the tokenizer is damaged ({error}); install pollux again") from None
+            raise WeightsError(f"tokenizer damaged ({error}); install pollux again") from None
         self.fingerprint = hashlib.sha256(model).hexdigest()[:16]
         self.vocab_size = int(self.processor.vocab_size())
         self.control = {name: self.processor.piece_to_id(name) for name in CONTROL}
+        if [*self.control.values()] != [*range(len(CONTROL))]:
+            raise WeightsError("this is the tokenizer of another program; install pollux again")
         self.newline = int(self.processor.piece_to_id("\n"))
         self._space_bytes = [self.processor.piece_to_id(f"<0x{b:02X}>") for b in SPACE.encode()]
 
@@ -74,7 +80,7 @@ class Tokenizer:
             ids += [*(self._space_bytes if i else []), *self.processor.encode(piece)]
         return np.array(ids, np.int32)
 
-    def decode(self, ids: Iterable[int]) -> str:
+    def decode(self, ids: Iterable[SupportsInt]) -> str:
         """The text of `ids`; control tokens and ids outside the vocabulary are left out."""
         pieces = self._piece_bytes
         raw = b"".join(pieces[int(i)] for i in ids if 0 <= int(i) < len(pieces))
@@ -84,7 +90,7 @@ class Tokenizer:
     def _piece_bytes(self) -> list[bytes]:
         pieces = []
         for i in range(self.vocab_size):
-            if self.processor.is_control(i):
+            if self.processor.is_control(i) or self.processor.is_unknown(i):
                 pieces.append(b"")
             elif self.processor.is_byte(i):
                 pieces.append(bytes([int(self.processor.id_to_piece(i)[3:5], 16)]))
@@ -130,4 +136,5 @@ def train_tokenizer(lines: Iterable[str], vocab_size: int, out: Path, *, threads
 
 def bytes_per_token(tokenizer: Tokenizer, texts: Sequence[str]) -> float:
     """How much text a token holds: UTF-8 bytes over tokens."""
-    return sum(len(t.encode()) for t in texts) / max(1, sum(len(tokenizer.encode(t)) for t in texts))
+    tokens = sum(len(tokenizer.encode(text)) for text in texts)
+    return sum(len(text.encode()) for text in texts) / max(1, tokens)

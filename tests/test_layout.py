@@ -18,10 +18,10 @@ MAX_FILE, MAX_FUNCTION = 499, 59  # lines
 
 # What each layer may import of the others; a new file or folder of pollux/ gets a row here.
 # Each of BASE sees those before it.
-BASE = ("errors", "config", "params", "sharding", "tokenizer", "prompt")
+BASE = ("errors", "cache", "config", "params", "sharding", "tokenizer", "prompt")
 FACE = "pollux"  # pollux/__init__.py
 BELOW_ENGINE = {*BASE, "ops", "model", "checkpoint", "media", "memory"}
-BELOW_EVALS = {*BELOW_ENGINE, "engine", "data", FACE}
+BELOW_EVALS = {*BELOW_ENGINE, "engine", "data", "examples", FACE}
 LAYERS: dict[str, set[str]] = {
     **{name: set(BASE[:place]) for place, name in enumerate(BASE)},
     "ops": {*BASE},
@@ -30,13 +30,13 @@ LAYERS: dict[str, set[str]] = {
     "media": {"errors"},
     "memory": {*BASE, "ops", "model", "media"},
     "engine": BELOW_ENGINE,
-    "data": {"errors", "config", "tokenizer", "prompt", "media"},
+    "data": {"errors", "cache", "config", "tokenizer", "prompt", "media"},
     "train": {*BASE, "ops", "model", "checkpoint", "data"},
     FACE: {*BELOW_ENGINE, "engine"},
     "evals": BELOW_EVALS,
     "bench": {*BELOW_EVALS, "train"},
-    "cli": {*BELOW_EVALS, "train", "evals", "bench"},
-    "examples": {*BELOW_EVALS, "cli"},
+    "cli": {*BELOW_EVALS, "train", "evals", "bench", "examples"},
+    "examples": BELOW_ENGINE | {"engine", FACE},
     "__main__": {"cli"},
 }
 

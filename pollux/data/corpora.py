@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pollux.cache import cache_directory
 from pollux.errors import RecipeError
 from pollux.tokenizer import Tokenizer
 
@@ -102,10 +103,6 @@ def _questions(row: dict) -> list[str]:
 def data_directory() -> Path | None:
     """Where the local copies lie, if anybody said so."""
     return Path(os.environ["POLLUX_DATA"]) if os.environ.get("POLLUX_DATA") else None
-
-
-def cache_directory() -> Path:
-    return Path(os.environ.get("POLLUX_CACHE", Path.home() / ".cache" / "pollux"))
 
 
 def refuse_held_out(file: str) -> None:

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The memory and the answer stack.
 
-A memory key says what came *before* its token, its value says the token: recalling with "what is here now" continues
-what was read. Both start that way, by initialisation (after Trockman and Kolter 2023), so recall works from step 0:
-one set of convolution taps, with random signs per channel so that the order of words counts, makes keys from tokens
-t-1, t-2, ... and queries from t, t-1, ...; projections are shared; what comes back is the token's own embedding.
+A memory key says what came *before* its token, its value says the token: recalling with "what is
+here now" continues what was read. Both start that way, by initialisation (after Trockman and Kolter
+2023), so recall works from step 0: one set of convolution taps, with random signs per channel so
+that the order of words counts, makes keys from tokens t-1, t-2, ... and queries from t, t-1, ...;
+projections are shared; what comes back is the token's own embedding.
 
-The answer layers see other tokens through the memory only, so they run where an answer is wanted and nowhere else
-(YOCO, Sun et al. 2024).
+The answer layers see other tokens through the memory only, so they run where an answer is wanted
+and nowhere else (YOCO, Sun et al. 2024).
 """
+
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -47,21 +50,23 @@ class AnswerLayer:
     experts: moe.Experts
 
 
-def _start(cfg: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Taps of queries and keys, and projections to key and value, that recall before any training."""
+@lru_cache(maxsize=1)
+def _start(
+    d: int, k: int, v: int, w: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Taps of queries and keys, projections to key and value, that recall without training."""
     rng = np.random.default_rng(0)
-    d, w = cfg.embed_dim, cfg.recall_width
     decay = 0.75 ** np.arange(w - 1)[:, None] * rng.choice([-1.0, 1.0], (w - 1, d))
     query_taps = np.concatenate([decay, np.zeros((1, d))])
     key_taps = np.concatenate([np.zeros((1, d)), decay])
-    key = rng.normal(size=(d, cfg.key_dim)) / d**0.5
-    value = np.linalg.qr(rng.normal(size=(d, cfg.value_dim)))[0]
+    key = rng.normal(size=(d, k)) / d**0.5
+    value = np.linalg.qr(rng.normal(size=(d, v)))[0]
     return query_taps, key_taps, key, value
 
 
 def declare_memory(cfg: Config) -> Memory:
-    query_taps, key_taps, key, value = _start(cfg)
     d, k, v, w = cfg.embed_dim, cfg.key_dim, cfg.value_dim, cfg.recall_width
+    query_taps, key_taps, key, value = _start(d, k, v, w)
     return Memory(
         norm=Param((d,), (None,), constant(1.0)),
         key_taps=Param((w, d), ("taps", None), exactly(key_taps)),
@@ -73,8 +78,8 @@ def declare_memory(cfg: Config) -> Memory:
 
 
 def declare_layer(cfg: Config, out_scale: float) -> AnswerLayer:
-    _, _, key, value = _start(cfg)
     d, h, k, v = cfg.embed_dim, cfg.recall_heads, cfg.key_dim, cfg.value_dim
+    _, _, key, value = _start(d, k, v, cfg.recall_width)
     scale = float(np.log(cfg.recall_scale))
 
     def near_key(rng: jax.Array, shape: tuple[int, ...]) -> jax.Array:
@@ -89,7 +94,7 @@ def declare_layer(cfg: Config, out_scale: float) -> AnswerLayer:
         log_scale=Param((h,), (None,), constant(scale)),
         null=Param((h,), (None,), constant(0.5)),
         null_value=Param((h, v), (None, "head"), constant(0.0)),
-        out=Param((h, v, d), ("heads", "head", "embed"), exactly(np.tile(value.T / h, (h, 1, 1)))),
+        out=Param((h, v, d), ("heads", "head", "embed"), exactly(value.T / h)),
         experts_norm=Param((d,), (None,), constant(1.0)),
         experts=moe.declare(cfg.experts, d, out_scale),
     )
@@ -105,7 +110,10 @@ def memorise(
 ) -> tuple[
     Float[Array, "B T K"], Float[Array, "B T V"], Float[Array, "B T D"], Float[Array, "B P D"]
 ]:
-    """Keys, values, gathered query inputs, and the state to pass on. `before`, `owner`: the P tokens before."""
+    """Keys, values, gathered query inputs, and the state to pass on.
+
+    `before`, `owner`: the P tokens before.
+    """
     tokens = x.shape[1]
     h = jnp.concatenate([before, rms_norm(x, p.norm)], 1)
     owner = jnp.concatenate([owner, segment], 1)
@@ -146,7 +154,7 @@ def recall(
     visible: Bool[Array, "S N"],
     top_k: int | None = None,
 ) -> tuple[Float[Array, "S H V"], Float[Array, "S H N"]]:
-    """What each head recalls, and its weights. `top_k` None: of everything visible, as in training."""
+    """What each head recalls, and its weights; `top_k` None: of all that is visible (training)."""
     score = recall_scores(query, key, visible)
     if top_k is not None:
         score = select(score, top_k)

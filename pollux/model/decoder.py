@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole model: embed, read, memorise, answer.
 
-`answers` is the plain forward pass: everything in one go, the yardstick for the engine's chunks and caches.
+`answers` is the plain forward pass: everything in one go, the yardstick for the engine's chunks
+and caches.
 """
 
 import jax
@@ -64,7 +65,10 @@ def read_chunk(
     segment: Int[Array, "B T"],
     state: read.ReadState,
 ) -> tuple[Read, read.ReadState, Float[Array, "layers E"]]:
-    """Reads T tokens after the state's. Tokens see their own segment only; give each part and question its own."""
+    """Reads T tokens after the state's.
+
+    Tokens see their own segment only; give each part and question its own.
+    """
     x, after, load = read.read(p.read, cfg, embed(p, cfg, tokens), segment, state)
     key, value, gathered, kept = answer.memorise(
         p.memory, cfg, x, segment, state.inputs[-1], state.segment
@@ -87,12 +91,15 @@ def answers(
     pad: int = 0,
 ) -> Float[Array, "S vocab"]:
     """Next-token logits at positions `at` of one sequence, by the plain forward pass."""
+    own = segment == segment[-1]  # the question and the answer: always seen, beside the top k
+    end = -tokens.shape[0] % cfg.window  # chunks are whole windows
+    tokens, own = jnp.pad(tokens, (0, end), constant_values=pad), jnp.pad(own, (0, end))
+    segment = jnp.pad(segment, (0, end), constant_values=-1)
     state = read.empty_state(cfg, 1)
     got, _, _ = read_chunk(p, cfg, tokens[None], segment[None], state)
     x, gathered = got.hidden[0, at], got.gathered[0, at]
     position = jnp.arange(tokens.shape[0])
     real = tokens != pad
-    own = segment == segment[-1]  # the question and the answer: always seen, beside the top k
     seen = (position <= at[:, None]) & real
     sharper = sharpness(cfg, jnp.sum(real & ~own))
     for layer in p.answer:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The feed-forward layer: routed experts beside a shared one."""
 
-import jax
+import dataclasses
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -51,5 +52,4 @@ def moe(
 
 def balance(p: Experts, load: Float[Array, " E"], rate: float) -> Experts:
     """The bias one step further towards equal load."""
-    bias = p.bias + rate * jnp.sign(1 / load.shape[0] - load)
-    return jax.tree.map(lambda x: x, Experts(**{**vars(p), "bias": bias}))
+    return dataclasses.replace(p, bias=p.bias + rate * jnp.sign(1 / load.shape[0] - load))

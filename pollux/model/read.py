@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The read stack: every token once, through sliding windows, in chunks of any size.
 
-What a layer needs of earlier tokens is its state: their normalised inputs, P = `state_tokens` of them. A chunk read with the state of the
-chunk before gives what one long chunk would (tests/model/test_read.py).
+What a layer needs of earlier tokens is its state: their normalised inputs, P = `state_tokens` of
+them. A chunk read with the state of the chunk before gives what one long chunk would
+(tests/model/test_read.py).
 """
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from pollux.config import Config
@@ -33,7 +34,10 @@ class ReadLayer:
 
 @weights
 class ReadState:
-    """The last P tokens before the chunk: inputs of each layer, then of the memory; their segments (-1: none)."""
+    """The last P tokens before the chunk: inputs of each layer, then of the memory.
+
+    Segment -1: no token.
+    """
 
     inputs: Float[Array, "layers B P D"]
     segment: Int[Array, "B P"]
@@ -41,7 +45,7 @@ class ReadState:
 
 def declare(cfg: Config, out_scale: float) -> ReadLayer:
     d, h, g, k = cfg.embed_dim, cfg.num_heads, cfg.num_kv_heads, cfg.head_dim
-    one_tap = jnp.zeros((cfg.conv_width, d)).at[0].set(1.0)
+    one_tap = np.eye(cfg.conv_width, 1)  # the token itself
     heads = ("embed", "heads", "head")
     few_heads = ("embed", None, "head")
     return ReadLayer(
@@ -93,7 +97,7 @@ def read(
     segment: Int[Array, "B T"],
     state: ReadState,
 ) -> tuple[Float[Array, "B T D"], ReadState, Float[Array, "layers E"]]:
-    """Embedded tokens through all layers. The state's last entry is left as it was: the memory's."""
+    """Embedded tokens through all layers; the state's last entry, the memory's, stays as it was."""
     owner = jnp.concatenate([state.segment, segment], 1)
     remembered, loads = [], []
     for p, before in zip(layers, state.inputs, strict=False):

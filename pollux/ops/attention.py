@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sliding-window attention with few key and value heads, in blocks: never a [T, T] score.
 
-A query sees the `window` tokens up to itself that belong to its own segment. What came before the chunk is given as
-`before` tokens at the front of keys and values.
+A query sees the `window` tokens up to itself that belong to its own segment. What came before the
+chunk is given as `window` tokens at the front of keys and values.
 """
 
 import jax
@@ -22,7 +22,10 @@ def window_attention(
     window: int,
     theta: float,
 ) -> Float[Array, "B T H D"]:
-    """L = window + T: the window before the chunk, then the chunk. T is 1 to `window`, or a multiple of it."""
+    """L = window + T: the window before the chunk, then the chunk.
+
+    T is 1 to `window`, or a multiple of it.
+    """
     b, t, h, d = query.shape
     if key.shape[1] != window + t:
         raise ValueError(f"keys cover {key.shape[1]} tokens, not window {window} + {t}")

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A sparse mixture of experts in four steps, dropless: `route, dispatch, experts, combine`.
 
-Copies of tokens are grouped by expert and each group is padded to a whole number of tiles, so that the work is one
-batched matmul; on XLA's CPU backend that is some twenty times faster than `jax.lax.ragged_dot`, which suits TPU and GPU.
-Balance comes from a bias on the router's choice (Wang et al. 2024, auxiliary-loss-free), not from a loss.
+Copies of tokens are grouped by expert and each group is padded to a whole number of tiles, so that
+the work is one batched matmul; on XLA's CPU backend that is some twenty times faster than
+`jax.lax.ragged_dot`, which suits TPU and GPU. Balance comes from a bias on the router's choice
+(Wang et al. 2024, auxiliary-loss-free), not from a loss.
 """
 
 from typing import NamedTuple
@@ -25,7 +26,10 @@ class Dispatch(NamedTuple):
 def route(
     router: Float[Array, "D E"], bias: Float[Array, " E"], x: Float[Array, "N D"], top_k: int
 ) -> tuple[Float[Array, "N k"], Int[Array, "N k"]]:
-    """Weights (summing to 1) and indices of each token's experts; the bias sways the choice, not the weight."""
+    """Weights (summing to 1) and indices of each token's experts.
+
+    The bias sways the choice, not the weight.
+    """
     gate = jax.nn.sigmoid(x @ router)
     _, expert = jax.lax.top_k(jax.lax.stop_gradient(gate) + bias, top_k)
     weight = jnp.take_along_axis(gate, expert, -1)
@@ -33,7 +37,7 @@ def route(
 
 
 def tile_rows(copies: int, num_experts: int) -> int:
-    """Rows of a tile: 1 for a handful of copies (no padding), else about a quarter of an expert's share."""
+    """Rows of a tile: 1 for a handful of copies (no padding), else about a quarter of a share."""
     share = copies // num_experts
     return 1 if share < 4 else min(128, 1 << (share // 4).bit_length())
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recall: top-k attention to a memory. This is the reference, a scan over every key; anything faster must match it."""
+"""Recall: top-k attention to a memory.
+
+This is the reference, a scan over every key; anything faster must match it.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -39,8 +42,8 @@ def top_blocks(
 ) -> tuple[Float[Array, "H k"], Int[Array, "H k"]]:
     """The exact `top_k` of each row, looked for only in the `top_k` blocks with the highest maxima.
 
-    Every one of the top k lies in a block whose maximum is among the k highest maxima. At 10M scores this is about ten
-    times faster than `jax.lax.top_k` over all of them.
+    Every one of the top k lies in a block whose maximum is among the k highest maxima. At 10M
+    scores this is about ten times faster than `jax.lax.top_k` over all of them.
     """
     h, n = score.shape
     if n <= top_k * block:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rotary positions (Su et al. 2021), from small integers only.
 
-In float32 `position * frequency` is off by 0.18 rad at position 9,999,999. The product of a query and a key depends on
-their distance alone, so callers count positions from the start of a window.
+In float32 `position * frequency` is off by 0.18 rad at position 9,999,999. The product of a query
+and a key depends on their distance alone, so callers count positions from the start of a window.
 """
 
 import jax.numpy as jnp

@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training loss: next token at the supervised positions, and where to look.
 
-A batch is one memory. Every supervised position recalls from the keys of all rows, its own row's up to itself and the
-other rows' whole: those are the negatives, and their number, not the length of a row, decides how well recall holds at
-length (docs/decisions/0002-negatives.md). The answer stack and the logits are computed at supervised positions only.
+A batch is one memory. Every supervised position recalls from the keys of all rows, its own row's up
+to itself and the other rows' whole: those are the negatives, and their number, not the length of a
+row, decides how well recall holds at length (docs/decisions/0002-negatives.md). The answer stack
+and the logits are computed at supervised positions only.
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from pollux.config import Config
 from pollux.model import answer, decoder, read
 
-POINTER_HEAD = 0  # the head of each answer layer that is taught where to look, and that answers cite
+POINTER_HEAD = 0  # of each answer layer: taught where to look, and what answers cite
 
 
 class Batch(NamedTuple):
@@ -41,13 +42,12 @@ class Measures(NamedTuple):
 def loss(
     p: decoder.Decoder, cfg: Config, batch: Batch, look_weight: float, text_weight: float
 ) -> tuple[Float[Array, ""], Measures]:
-    """Weights of text positions are below 1, of answer positions 1 or above: that tells them apart."""
+    """Text positions weigh below 1, answer positions 1 or more: that tells them apart."""
     rows, length = batch.tokens.shape
     state = read.empty_state(cfg, rows)
     got, _, read_load = decoder.read_chunk(p, cfg, batch.tokens, batch.segment, state)
-    flat = lambda x: x.reshape(rows * length, -1)
-    x, gathered = flat(got.hidden)[batch.at], flat(got.gathered)[batch.at]
-    key, value = flat(got.key), flat(got.value)
+    flat = jax.tree.map(lambda x: x.reshape(rows * length, -1), got)
+    x, gathered, key, value = flat.hidden[batch.at], flat.gathered[batch.at], flat.key, flat.value
     position = jnp.arange(rows * length)
     other = position // length != batch.at[:, None] // length
     visible = (other | (position <= batch.at[:, None])) & (batch.tokens.reshape(-1) != 0)
@@ -64,7 +64,8 @@ def loss(
         look_loss += mean(-jnp.log(mass + 1e-9), looks)
         found = mean(jnp.where(here, pointer, 0.0).max(-1) >= pointer.max(-1), looks)
     scores = decoder.logits(p, x)
-    nll = jax.nn.logsumexp(scores, -1) - jnp.take_along_axis(scores, batch.target[:, None], -1)[:, 0]
+    wanted = jnp.take_along_axis(scores, batch.target[:, None], -1)[:, 0]
+    nll = jax.nn.logsumexp(scores, -1) - wanted
     asked, text = batch.weight >= 1, (batch.weight > 0) & (batch.weight < 1)
     of_text, of_answer = mean(nll, text), mean(nll, batch.weight * asked)
     total = of_answer + text_weight * of_text + look_weight * look_loss
@@ -72,5 +73,8 @@ def loss(
     return total, Measures(total, of_text, of_answer, right, found, jnp.stack(load))
 
 
-def mean(x: Float[Array, " S"], weight: Float[Array, " S"]) -> Float[Array, ""]:
+def mean(
+    x: Float[Array, " S"] | Bool[Array, " S"], weight: Float[Array, " S"] | Bool[Array, " S"]
+) -> Float[Array, ""]:
+    """Weighted; 0 where nothing weighs."""
     return (x * weight).sum() / jnp.maximum(weight.sum(), 1)

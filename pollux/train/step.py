@@ -34,7 +34,6 @@ def schedule(recipe: Recipe) -> optax.Schedule:
 
 
 def optimizer(recipe: Recipe) -> optax.GradientTransformation:
-    matrices = lambda tree: jax.tree.map(lambda x: x.ndim >= 2, tree)
     return optax.chain(
         optax.clip_by_global_norm(recipe.gradient_norm),
         optax.adamw(
@@ -43,8 +42,14 @@ def optimizer(recipe: Recipe) -> optax.GradientTransformation:
     )
 
 
+def matrices(tree: Any) -> Any:
+    """Which leaves weight decay is for: True for all but vectors."""
+    return jax.tree.map(lambda x: x.ndim >= 2, tree)
+
+
 def start(recipe: Recipe, params: decoder.Decoder) -> State:
-    return State(params=params, optimizer=optimizer(recipe).init(params), step=jnp.zeros((), jnp.int32))
+    fresh = optimizer(recipe).init(params)
+    return State(params=params, optimizer=fresh, step=jnp.zeros((), jnp.int32))
 
 
 def step(recipe: Recipe, state: State, batch: Batch) -> tuple[State, Measures, jax.Array]:
@@ -63,7 +68,10 @@ def step(recipe: Recipe, state: State, batch: Batch) -> tuple[State, Measures, j
 
 
 def balanced(params: decoder.Decoder, load: jax.Array, rate: float) -> decoder.Decoder:
-    """The routers' biases one step towards equal load; `load` is [layers, experts], read layers first."""
+    """The routers' biases a step towards equal load.
+
+    `load`: [layers, experts], read layers first.
+    """
     layers = [
         dataclasses.replace(layer, experts=moe.balance(layer.experts, share, rate))
         for layer, share in zip((*params.read, *params.answer), load, strict=True)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pollux: read once, answer for ever.
+
+import pollux
+model = pollux.load()                              # "spark", the weights in the package
+reading = model.read("war-and-peace.txt", "src/")  # once; reading.save("tolstoy.reading")
+answer = model.ask(reading, "What is the secret word?")
+print(answer.text, *answer.sources)
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pollux.engine import model as engine
+from pollux.engine import reader
+from pollux.engine.answer import Answer, Respondent, Sampling
+from pollux.engine.reader import Progress, Report
+from pollux.engine.source import Source
+from pollux.errors import (
+    InputError,
+    PolluxError,
+    ReadingError,
+    RecipeError,
+    SpaceError,
+    WeightsError,
+)
+from pollux.media.inputs import open_parts
+from pollux.media.part import Part
+from pollux.memory.place import Place
+from pollux.memory.reading import Reading
+
+__version__ = "0.1.0"
+__all__ = [
+    "Answer",
+    "InputError",
+    "Model",
+    "Part",
+    "Place",
+    "PolluxError",
+    "Progress",
+    "Reading",
+    "ReadingError",
+    "RecipeError",
+    "Sampling",
+    "Source",
+    "SpaceError",
+    "WeightsError",
+    "load",
+]
+
+
+class Model:
+    """A model that reads and answers. Made by `load`."""
+
+    def __init__(self, loaded: engine.Loaded):
+        self.loaded = loaded
+        self._respondent: Respondent | None = None
+
+    def read(
+        self,
+        *inputs: str | Path | Part,
+        save: str | Path | None = None,
+        report: Report = lambda progress: None,
+    ) -> Reading:
+        """Reads files, directories and `Part`s, in order, into memory or into the reading `save`."""
+        return reader.read(self.loaded, parts_of(inputs), Path(save) if save else None, report)
+
+    def open(self, *paths: str | Path) -> Reading:
+        """Opens saved readings, side by side when there are several; ReadingError when not of these weights."""
+        mine = self.loaded.fingerprint, self.loaded.tokenizer.fingerprint
+        readings = [Reading.open(path, *mine) for path in paths]
+        return readings[0] if len(readings) == 1 else Reading.combine(readings)
+
+    def ask(self, reading: Reading, question: str, sampling: Sampling = Sampling()) -> Answer:
+        """Answers from `reading`. The same question to the same reading gives the same answer."""
+        return self.respondent(reading).ask(question, sampling)
+
+    def stream(
+        self, reading: Reading, question: str, sampling: Sampling = Sampling()
+    ) -> Iterator[str | Answer]:
+        """Pieces of text as they come; last, the Answer."""
+        return self.respondent(reading).stream(question, sampling)
+
+    def respondent(self, reading: Reading) -> Respondent:
+        """What answers from `reading`; the last one is kept open."""
+        if self._respondent is None or self._respondent.reading is not reading:
+            mine = self.loaded.fingerprint
+            if reading.weights_fingerprint != mine:
+                raise ReadingError(
+                    f"the reading was made with other weights ({reading.weights_fingerprint}, "
+                    f"the model's is {mine}): read the files again"
+                )
+            self._respondent = Respondent(self.loaded, reading)
+        return self._respondent
+
+
+def parts_of(inputs: Sequence[str | Path | Part]) -> Iterator[Part]:
+    """`Part`s as they are, files and directories opened; InputError when there is nothing."""
+    if not inputs:
+        raise InputError("nothing to read; name a file, a directory or a Part")
+    for named, group in itertools.groupby(inputs, lambda one: not isinstance(one, Part)):
+        yield from open_parts(list(group)) if named else group
+
+
+def load(weights: str | Path | None = None) -> Model:
+    """The model with these weights; by default spark, which comes with the package."""
+    return Model(engine.load(weights))

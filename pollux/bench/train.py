@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training throughput beside a Hugging Face Mixtral of the same shape, on the same batches.
+
+Every measurement is a process of its own, one after the other, and the repeats go round in turn
+(A B C A B C): thread pools do not meet, and a machine that slows down slows all of them. Mixtral is
+given its best: each precision with each attention and each experts function that transformers has
+for a CPU is tried briefly, and what did best is measured in full, with logits everywhere (as
+transformers computes the loss), with logits at the supervised positions only (as we do), and
+through torch.compile. Its `batched_mm` experts are left out: they gather the weights of every
+token's experts, tens of gigabytes here.
+"""
+
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import rich.console
+import rich.progress
+import rich.table
+
+from pollux.bench.machine import Machine, cores, machine
+from pollux.bench.moe import Parameters, parameters
+from pollux.config import SPARK, Config
+from pollux.data import corpora, mixture
+from pollux.data.mixture import Stage
+from pollux.errors import PolluxError, RecipeError
+from pollux.tokenizer import Tokenizer
+from pollux.train.recipe import RECIPES
+
+GOAL = 1.5  # times the better of float32 and bfloat16
+BATCHES = 8  # different ones, over and over
+WARMUP_STEPS = 3
+LEAST_STEPS = 3
+SCREEN_SHARE = 1 / 6  # of the seconds of a measurement
+COMPILE_SECONDS = 600  # that starting up and compiling may take
+INSTALL = "pip install torch==2.13.0 'transformers>=5'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One way to run a training step."""
+
+    program: str
+    precision: str  # autocast: float32 weights, bfloat16 products; bfloat16: everything
+    attention: str
+    experts: str
+    logits: str  # "all" or "supervised" positions
+    compiled: bool = False  # by torch.compile
+
+    @property
+    def family(self) -> str:
+        return "float32" if self.precision == "float32" else "bfloat16"
+
+    def __str__(self) -> str:
+        compiled = ", torch.compile" if self.compiled else ""
+        return (
+            f"{self.program} {self.precision}, {self.attention} attention, {self.experts} experts, "
+            f"{self.logits} logits{compiled}"
+        )
+
+
+OURS = Candidate(
+    program="pollux", precision="float32", attention="window", experts="tiles", logits="supervised"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Throughput:
+    """Tokens a second of each repeat; none and the `failure` where it did not run."""
+
+    candidate: Candidate
+    tokens_per_s: tuple[float, ...] = ()
+    failure: str = ""
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.tokens_per_s) if self.tokens_per_s else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainBench:
+    rows: int
+    length: int  # tokens a row
+    supervised: int  # positions a batch
+    source: str  # of the batches
+    seconds: float  # a measurement
+    ours: Throughput
+    theirs: tuple[Throughput, ...]
+    screened: tuple[Throughput, ...]
+    parameters: dict[str, Parameters]  # of pollux and transformers
+    expert_dim: int  # of Mixtral: the multiple of 16 nearest to equal active parameters
+    batch_seconds: float  # to prepare a batch, on one thread: in training beside the step
+    machine: Machine
+    torch_versions: dict[str, str]
+
+    @property
+    def ratio(self) -> float:
+        """Ours over the better of float32 and bfloat16, run as transformers runs them."""
+        return self.ours.median / max(t.median for t in self.theirs if not t.candidate.compiled)
+
+    @property
+    def ratio_compiled(self) -> float | None:
+        """Ours over the best that torch.compile makes of it, where it works."""
+        compiled = [t.median for t in self.theirs if t.candidate.compiled and t.tokens_per_s]
+        return self.ours.median / max(compiled) if compiled else None
+
+    def to_json(self) -> str:
+        derived = {"ratio": self.ratio, "ratio_compiled": self.ratio_compiled, "goal": GOAL}
+        unit = {"unit": "tokens/s, one figure a repeat"}
+        return json.dumps({**derived, **unit, **dataclasses.asdict(self)}, indent=1)
+
+    def table(self) -> rich.table.Table:
+        table = rich.table.Table(title="training, tokens/s", caption=self.caption())
+        table.add_column("what")
+        for name in ("median", "range", "pollux is"):
+            table.add_column(name, justify="right")
+        for t in (self.ours, *sorted(self.theirs, key=lambda t: -t.median)):
+            if not t.tokens_per_s:
+                table.add_row(str(t.candidate), "-", t.failure[:40], "-")
+                continue
+            span = f"{min(t.tokens_per_s):,.0f}-{max(t.tokens_per_s):,.0f}"
+            times = f"{self.ours.median / t.median:.2f}x" if t is not self.ours else ""
+            table.add_row(str(t.candidate), f"{t.median:,.0f}", span, times)
+        return table
+
+    def caption(self) -> str:
+        ours, theirs = self.parameters["pollux"], self.parameters["transformers"]
+        compiled = f"; {self.ratio_compiled:.2f} of torch.compile's" if self.ratio_compiled else ""
+        torch = ", ".join(f"{name} {number}" for name, number in self.torch_versions.items())
+        return (
+            f"{self.ratio:.2f} times the better of float32 and bfloat16 (goal {GOAL}){compiled}. "
+            f"Batches of {self.rows} x {self.length} tokens, {self.supervised} supervised, from "
+            f"{self.source}; {len(self.ours.tokens_per_s)} repeats of {self.seconds:.0f} s. "
+            f"Parameters, active of total: pollux {ours.active:,} of {ours.total:,}, transformers "
+            f"{theirs.active:,} of {theirs.total:,} (expert_dim {self.expert_dim}). "
+            f"Preparing a batch: {self.batch_seconds * 1000:.0f} ms. {self.machine}; {torch}"
+        )
+
+
+def bench_train(
+    *,
+    seconds: float = 60.0,
+    repeats: int = 3,
+    torch_python: Path | None = None,
+    config: Config = SPARK,
+    stage: Stage = RECIPES["spark"].stages[0],
+) -> TrainBench:
+    """Tokens a second of our training step and of Mixtral's, `repeats` runs of `seconds` each.
+
+    `torch_python`: a Python that has torch and transformers, where this one has not.
+    """
+    if seconds <= 0 or repeats < 1:
+        raise RecipeError("seconds and repeats must be above 0")
+    python = str(torch_python or sys.executable)
+    torch_versions, idle = _torch_versions(python), machine()
+    stage, source = _stage(stage)
+    shape = mixtral_shape(config, stage.length)
+    with TemporaryDirectory(prefix="pollux-bench-") as scratch:
+        batches, batch_seconds = _prepare(stage, Path(scratch))
+        job = {
+            "batches": str(batches),
+            "shape": shape,
+            "config": dataclasses.asdict(config),
+            "threads": cores(),
+            "warmup": WARMUP_STEPS,
+            "least": LEAST_STEPS,
+        }
+
+        def measure(candidate: Candidate, seconds: float) -> dict[str, Any]:
+            return _measure(candidate, {**job, "seconds": seconds}, python, Path(scratch))
+
+        tokens = stage.rows * stage.length
+        screened, theirs, ours, transformers = _compare(measure, seconds, repeats, tokens)
+    return TrainBench(
+        rows=stage.rows,
+        length=stage.length,
+        supervised=stage.supervised,
+        source=source,
+        seconds=seconds,
+        ours=ours,
+        theirs=theirs,
+        screened=screened,
+        parameters={"pollux": parameters(config), "transformers": transformers},
+        expert_dim=shape["intermediate_size"],
+        batch_seconds=batch_seconds,
+        machine=idle,
+        torch_versions=torch_versions,
+    )
+
+
+def mixtral_shape(config: Config, length: int) -> dict[str, Any]:
+    """MixtralConfig's arguments for `config`'s shape and, nearly, its active parameters."""
+    d, e = config.embed_dim, config.experts
+    layers = config.read_layers + config.answer_layers
+    top_k = max(1, e.top_k)
+    attention = 2 * d * config.head_dim * (config.num_heads + config.num_kv_heads)
+    elsewhere = config.embeddings * d + d + layers * (attention + d * e.num_experts + 2 * d)
+    expert_dim = (parameters(config).active - elsewhere) / (layers * top_k * 3 * d)
+    return {
+        "vocab_size": config.embeddings,
+        "hidden_size": d,
+        "intermediate_size": max(16, round(expert_dim / 16) * 16),
+        "num_hidden_layers": layers,
+        "num_attention_heads": config.num_heads,
+        "num_key_value_heads": config.num_kv_heads,
+        "head_dim": config.head_dim,
+        "max_position_embeddings": length,
+        "sliding_window": config.window,
+        "num_local_experts": max(1, e.num_experts),
+        "num_experts_per_tok": top_k,
+        "tie_word_embeddings": True,
+        "use_cache": False,
+    }
+
+
+def _compare(
+    measure: Callable[[Candidate, float], dict[str, Any]], seconds: float, repeats: int, tokens: int
+) -> tuple[tuple[Throughput, ...], tuple[Throughput, ...], Throughput, Parameters]:
+    """What was screened, what was measured of theirs, ours, and Mixtral's parameters."""
+
+    def per_second(result: dict[str, Any]) -> float:
+        return tokens * len(result["step_s"]) / sum(result["step_s"])
+
+    def screen(candidate: Candidate) -> Throughput:
+        try:
+            speed = per_second(measure(candidate, seconds * SCREEN_SHARE))
+        except PolluxError as error:
+            return Throughput(candidate=candidate, failure=str(error))
+        return Throughput(candidate=candidate, tokens_per_s=(speed,))
+
+    screened = [screen(c) for c in _shown(_candidates(), "trying")]
+    if not any(t.tokens_per_s for t in screened):
+        raise PolluxError(f"Mixtral does not run: {screened[0].failure}")
+    plain = _best_of_families(screened)
+    compiled = [dataclasses.replace(c, compiled=True) for c in plain]
+    screened += [screen(c) for c in _shown(compiled, "trying")]
+    chosen = [
+        dataclasses.replace(c, logits=logits) for c in plain for logits in ("all", "supervised")
+    ]
+    if best := max(
+        (t for t in screened if t.candidate.compiled), key=lambda t: t.median
+    ).tokens_per_s:
+        chosen += [t.candidate for t in screened if t.candidate.compiled and t.tokens_per_s == best]
+    speeds: dict[Candidate, list[float]] = {c: [] for c in (OURS, *chosen)}
+    for candidate in _shown([c for _ in range(repeats) for c in speeds], "measuring"):
+        result = measure(candidate, seconds)
+        speeds[candidate].append(per_second(result))
+    counted = Parameters(total=result["total"], active=result["active"])
+    ours, *theirs = (Throughput(candidate=c, tokens_per_s=tuple(s)) for c, s in speeds.items())
+    return tuple(screened), tuple(theirs), ours, counted
+
+
+def _candidates() -> list[Candidate]:
+    return [
+        Candidate(
+            program="transformers",
+            precision=precision,
+            attention=attention,
+            experts=experts,
+            logits="supervised",
+        )
+        for precision in ("float32", "autocast", "bfloat16")
+        for attention in ("sdpa", "eager")
+        for experts in ("eager", "grouped_mm")
+    ]
+
+
+def _best_of_families(screened: list[Throughput]) -> list[Candidate]:
+    best: dict[str, Throughput] = {}
+    for t in screened:
+        if t.tokens_per_s and t.median > getattr(best.get(t.candidate.family), "median", 0.0):
+            best[t.candidate.family] = t
+    return [t.candidate for t in best.values()]
+
+
+def _shown(candidates: list[Candidate], doing: str) -> Iterable[Candidate]:
+    console = rich.console.Console(stderr=True)
+    with rich.progress.Progress(console=console, transient=True) as progress:
+        task = progress.add_task(doing, total=len(candidates))
+        for candidate in candidates:
+            progress.update(task, description=f"{doing} {candidate}")
+            yield candidate
+            progress.advance(task)
+
+
+def _stage(stage: Stage) -> tuple[Stage, str]:
+    """Of the recipe where its data are, else of the same shape from what every Python has."""
+    if corpora.data_directory():
+        return stage, "recipe spark"
+    genres = {"code": 1.0, "random": 1.0}
+    return dataclasses.replace(
+        stage, genres=genres
+    ), "the standard library (POLLUX_DATA is not set)"
+
+
+def _prepare(stage: Stage, scratch: Path) -> tuple[Path, float]:
+    """A file of batches, stacked, and the seconds that one took."""
+    kit = mixture.kit(Tokenizer.load(), tuple(stage.genres))
+    rng = np.random.default_rng(0)
+    start = time.perf_counter()
+    batches = [mixture.batch(kit, stage, rng) for _ in range(BATCHES)]
+    seconds = (time.perf_counter() - start) / BATCHES
+    stacked: Any = {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
+    np.savez(scratch / "batches.npz", **stacked)
+    return scratch / "batches.npz", seconds
+
+
+def _measure(
+    candidate: Candidate, job: dict[str, Any], python: str, scratch: Path
+) -> dict[str, Any]:
+    """The result of one process."""
+    asked, answered = scratch / "job.json", scratch / "result.json"
+    asked.write_text(json.dumps({**job, **dataclasses.asdict(candidate)}))
+    answered.unlink(missing_ok=True)
+    here = Path(__file__)
+    if candidate.program == "pollux":
+        command = [sys.executable, "-m", "pollux.bench.step"]
+        paths = [str(here.parents[2]), os.environ.get("PYTHONPATH", "")]
+        environment = {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    else:
+        command = [python, str(here.with_name("mixtral.py"))]
+        environment = {"HF_HUB_OFFLINE": "1"}
+    limit = COMPILE_SECONDS + 3 * job["seconds"]
+    try:
+        run = subprocess.run(
+            [*command, str(asked), str(answered)],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=limit,
+        )
+    except subprocess.TimeoutExpired:
+        raise PolluxError(f"{candidate}: no end after {limit:.0f} s") from None
+    if not answered.is_file():
+        last = run.stderr.strip().splitlines()[-1:] or [f"exit code {run.returncode}"]
+        raise PolluxError(f"{candidate}: {last[0]}")
+    return json.loads(answered.read_text())
+
+
+def _torch_versions(python: str) -> dict[str, str]:
+    """Of torch and transformers in that Python; says how to get them where they are missing."""
+    script = (
+        "import json, torch, transformers as t; "
+        "print(json.dumps({'torch': torch.__version__, 'transformers': t.__version__}))"
+    )
+    try:
+        run = subprocess.run([python, "-c", script], capture_output=True, text=True)
+    except OSError as error:
+        raise PolluxError(f"cannot run {python} ({error.strerror}); name a Python") from None
+    try:
+        found = json.loads(run.stdout.strip().splitlines()[-1])
+    except (IndexError, ValueError):
+        found = {}
+    if int(found.get("transformers", "0").split(".")[0]) < 5:
+        raise PolluxError(
+            f"{python} has no torch and transformers 5: install them ({INSTALL}), best in an "
+            "environment of their own, and name its Python with --torch-python"
+        )
+    return found

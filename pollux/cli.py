@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: thin over the Python functions. Progress goes to standard error, answers to standard output."""
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import rich.console
+import rich.progress
+import typer
+
+from pollux.cache import cache_directory
+from pollux.errors import InputError, PolluxError, RecipeError
+
+HELP = """Read a long text once, ask for ever, exactly, and see where it was read.
+
+    pollux ask book.txt -q "What is the secret word?"
+
+    pollux read book.txt src/ -o all.reading;  pollux ask all.reading -q "Where is main defined?"
+"""
+app = typer.Typer(
+    help=HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+bench_app = typer.Typer(help="Measure, beside a peer or a limit in the same run.", no_args_is_help=True)
+eval_app = typer.Typer(help="Evaluate the weights on held-out documents.", no_args_is_help=True)
+app.add_typer(bench_app, name="bench")
+app.add_typer(eval_app, name="eval")
+console = rich.console.Console(stderr=True)
+
+Inputs = Annotated[
+    list[Path], typer.Argument(help="Files and directories (text, code), - for standard input, or saved readings.")
+]
+Weights = Annotated[Path | None, typer.Option(help="A weights file; by default spark, from the package.")]
+MaxTokens = Annotated[int, typer.Option(help="Stop an answer after this many tokens.")]
+Temperature = Annotated[float, typer.Option(help="0: the likeliest answer; higher: more varied.")]
+Seed = Annotated[int, typer.Option(help="The same seed repeats the same sampled answer.")]
+
+
+@app.command("read")
+def read_command(
+    inputs: Annotated[list[Path], typer.Argument(help="Files and directories, in reading order.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where to save, as in NAME.reading.")],
+    weights: Weights = None,
+) -> None:
+    """Read files once and save the reading: a directory of about 133 bytes a token."""
+    from pollux import parts_of
+
+    model = loaded(weights)
+    parts = parts_of(inputs)
+    with reading_progress() as report:
+        reading = model.read(*parts, save=output, report=report)
+    notes(reading.parts)
+    typer.echo(f"{output}: {reading.num_valid:,} tokens of {len(reading.parts)} parts, {reading.nbytes:,} bytes")
+
+
+@app.command()
+def ask(
+    inputs: Inputs,
+    question: Annotated[list[str], typer.Option("-q", "--question", help="May be given several times.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a question.")] = False,
+    max_tokens: MaxTokens = 256,
+    temperature: Temperature = 0.0,
+    seed: Seed = 0,
+    weights: Weights = None,
+) -> None:
+    """Answer questions about files or saved readings, with the places.
+
+    Skills: facts ("What is the access code for Berlin?"), quotations ("Quote the passage that begins ..."), places
+    ("Where does it say ...?", "When did they say ...?", "Where is main defined?"). For any other question the passages
+    that come to mind are shown. Files are read once and kept: asked again, the reading is opened.
+    """
+    from pollux import Sampling
+
+    sampling = Sampling(max_tokens=max_tokens, temperature=temperature, seed=seed)
+    for text in question:
+        if not text.strip():
+            raise InputError("the question is empty; ask something, as in -q 'What is the secret word?'")
+    model = loaded(weights)
+    reading = opened(model, inputs)
+    for text in question:
+        if as_json:
+            typer.echo(json.dumps(as_dict(text, model.ask(reading, text, sampling)), ensure_ascii=False))
+        else:
+            show_stream(model.stream(reading, text, sampling))
+
+
+@app.command()
+def chat(inputs: Inputs, max_tokens: MaxTokens = 256, weights: Weights = None) -> None:
+    """Ask one question after another. Each stands for itself: spark does not remember the ones before."""
+    from pollux import Sampling
+
+    model = loaded(weights)
+    reading = opened(model, inputs)
+    console.print(f"{reading.num_valid:,} tokens read. Ask; an empty line or Ctrl-D ends.")
+    while True:
+        try:
+            text = input("> " if sys.stdin.isatty() else "")
+        except EOFError:
+            return
+        if not text.strip():
+            return
+        try:
+            show_stream(model.stream(reading, text, Sampling(max_tokens=max_tokens)))
+        except InputError as error:
+            console.print(f"pollux: {error}", markup=False)
+
+
+@app.command()
+def info(path: Annotated[Path, typer.Argument(help="A reading or a weights file.")]) -> None:
+    """Say what a reading or a weights file holds."""
+    from pollux import checkpoint, params
+    from pollux.config import PRESETS
+    from pollux.memory.reading import Reading
+
+    if path.suffix == ".safetensors":
+        weights, config, fingerprint = checkpoint.load(path)
+        typer.echo(f"{path}: weights of {config.name}, {params.count(weights):,} parameters, fingerprint {fingerprint}")
+        for field in dataclasses.fields(config):
+            typer.echo(f"  {field.name} = {getattr(config, field.name)}")
+        typer.echo(f"presets: {', '.join(PRESETS)}")
+        return
+    reading = Reading.open(path)
+    reading.verify()
+    typer.echo(f"{path}: {reading.num_valid:,} tokens of {len(reading.parts)} parts, {reading.nbytes:,} bytes, whole")
+    typer.echo(f"  weights {reading.weights_fingerprint}, tokenizer {reading.tokenizer_fingerprint}")
+    for part in reading.parts:
+        typer.echo(f"  {part.end - part.start:>12,} tokens  {part.kind}  {part.name}  {part.note}".rstrip())
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="spark or tiny.")],
+    out: Annotated[Path | None, typer.Option(help="Directory of the run; by default runs/RECIPE.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, as in learning_rate=1e-3 or stages.0.steps=50.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Start from these weights.")] = None,
+) -> None:
+    """Train by a recipe (pollux/train/recipe.py). Public data is taken from the directory in POLLUX_DATA."""
+    loop, recipes = training()
+    if recipe not in recipes.RECIPES:
+        raise RecipeError(f"no recipe {recipe!r}; there are {', '.join(recipes.RECIPES)}")
+    directory = out or Path("runs") / recipe
+    chosen = recipes.override(recipes.RECIPES[recipe], settings or [])
+    path = loop.train(chosen, directory, resume=resume, weights=weights)
+    typer.echo(f"{path}; curves in {directory}/loss.png, numbers in {directory}/metrics.csv")
+
+
+@app.command()
+def tokenizer(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the model.")],
+    vocab_size: Annotated[int, typer.Option(help="Pieces, control tokens included.")] = 8_192,
+) -> None:
+    """Train the tokenizer on English, Chinese and code, and say how much text a token holds."""
+    training()
+    from pollux.data import corpora
+    from pollux.examples import war_and_peace
+    from pollux.tokenizer import Tokenizer, bytes_per_token, train_tokenizer
+
+    train_tokenizer(corpora.tokenizer_lines(), vocab_size, output)
+    made = Tokenizer.load(output)
+    held_out = bytes_per_token(made, [war_and_peace().text])
+    typer.echo(f"{output}: {made.vocab_size:,} pieces, {held_out:.2f} bytes a token of War and Peace")
+
+
+def training() -> tuple[Any, Any]:
+    """The training modules; RecipeError when their extra is not installed."""
+    try:
+        from pollux.train import loop, recipe
+    except ModuleNotFoundError as error:
+        raise RecipeError(f"training needs {error.name}: install pollux[train]") from None
+    return loop, recipe
+
+
+def loaded(weights: Path | None) -> Any:
+    """The model. Compiled code is kept in the cache, so only the first start is slow."""
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    import pollux
+
+    return pollux.load(weights)
+
+
+def opened(model: Any, inputs: list[Path]) -> Any:
+    """A reading of the inputs: saved ones are opened, files are read unless they were before."""
+    from pollux import Reading, parts_of
+    from pollux.engine import shelf
+
+    saved = [path for path in inputs if path.is_dir() and path.suffix == ".reading"]
+    files = [path for path in inputs if path not in saved]
+    readings = [model.open(*saved)] if saved else []
+    if files:
+        held = list(parts_of(files)) if Path("-") in files else None
+        with reading_progress() as report:
+            reading, _ = shelf.read_or_open(model.loaded, lambda: held or parts_of(files), report)
+        notes(reading.parts)
+        readings.append(reading)
+    return readings[0] if len(readings) == 1 else Reading.combine(readings)
+
+
+def notes(parts: Any) -> None:
+    for part in parts:
+        if part.note:
+            console.print(f"{part.name}: {part.note}", markup=False)
+
+
+@contextmanager
+def reading_progress() -> Iterator[Callable[[Any], None]]:
+    """A line with tokens and tokens per second while something is read; nothing if nothing is."""
+    columns = (
+        rich.progress.TextColumn("reading"),
+        rich.progress.SpinnerColumn(),
+        rich.progress.TextColumn("{task.fields[tokens]:,} tokens"),
+        rich.progress.TextColumn("{task.fields[rate]:,.0f} tok/s"),
+        rich.progress.TimeElapsedColumn(),
+    )
+    with rich.progress.Progress(*columns, console=console) as progress:
+        tasks: list[rich.progress.TaskID] = []
+
+        def report(done: Any) -> None:
+            if not tasks:
+                tasks.append(progress.add_task("", tokens=0, rate=0.0))
+            progress.update(tasks[0], tokens=done.tokens, rate=done.tokens_per_second)
+
+        yield report
+
+
+def show_stream(stream: Iterator[Any]) -> None:
+    """Prints an answer as it comes, then where it was read."""
+    answer: Any = None
+    for piece in stream:
+        if isinstance(piece, str):
+            typer.echo(piece, nl=False)
+        else:
+            answer = piece
+    introduction = {
+        "other": "This is none of my skills (pollux ask --help). The passages that come to mind:",
+        "unsure": "\nI am not sure of that. The passages that come to mind:",
+    }
+    typer.echo(introduction.get(answer.kind, ""))
+    for number, source in enumerate(answer.sources, 1):
+        text = " ".join(source.text.split())
+        typer.echo(f"  [{number}] {source.place}  {source.weight:.0%}  {text}")
+    if answer.finish == "max_tokens":
+        console.print("(cut at --max-tokens; give more to see the rest)", markup=False)
+
+
+def as_dict(question: str, answer: Any) -> dict[str, Any]:
+    """What --json prints."""
+    return {"question": question, **dataclasses.asdict(answer)}
+
+
+def main() -> None:
+    """Runs the command line; every foreseen mistake is one line and exit code 1, Ctrl-C is 130."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA's chatter about its own cache
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except PolluxError as error:
+        fail(str(error), 1)
+    except KeyboardInterrupt:
+        fail("interrupted; nothing half-written is kept", 130)
+    except Exception as error:
+        if message := getattr(error, "format_message", None):  # a usage error of the command line
+            fail(message(), 2)
+        raise
+
+
+def fail(message: str, code: int) -> None:
+    line = " ".join(message.split())
+    print(f"pollux: {line}", file=sys.stderr)
+    sys.exit(code)

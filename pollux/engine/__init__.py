@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading parts into a memory and answering from it. Knows tokens and arrays, not files of a user or JSON."""

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where an answer was read: recall's weights gathered by block, with place and context."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pollux.config import BLOCK
+from pollux.memory.place import Place, context, place_of
+from pollux.memory.reading import Reading
+from pollux.tokenizer import Tokenizer
+
+Look = tuple[np.ndarray, np.ndarray]  # positions int [k], weights float [k] of one answer token
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A stretch of the reading that an answer rests on. `weight`: its share of the recall, 0 to 1."""
+
+    place: Place
+    text: str
+    weight: float
+    start: int  # first and one past the last position in the reading
+    end: int
+
+
+def by_block(looks: list[Look]) -> dict[int, tuple[float, int, int]]:
+    """Block number -> weight, first and last position recalled with a weight above a fiftieth."""
+    blocks: dict[int, tuple[float, int, int]] = {}
+    for positions, weights in looks:
+        for position, weight in zip(positions.tolist(), weights.tolist(), strict=True):
+            if weight > 0.02:
+                total, first, last = blocks.get(position // BLOCK, (0.0, position, position))
+                blocks[position // BLOCK] = total + weight, min(first, position), max(last, position)
+    return blocks
+
+
+def cited(reading: Reading, tokenizer: Tokenizer, looks: list[Look], most: int = 3) -> tuple[Source, ...]:
+    """The blocks that carry the answer: those with at least a tenth of what all recalled."""
+    found = _ranked(reading, tokenizer, looks, most, margin=24)
+    return tuple(s for s in found if s.weight >= 0.1)
+
+
+def passages(
+    reading: Reading, tokenizer: Tokenizer, looks: list[Look], most: int = 5
+) -> tuple[Source, ...]:
+    """What the question itself brought to mind, best first: recall where the answer would begin."""
+    return _ranked(reading, tokenizer, looks[:1], most, margin=40)
+
+
+def _ranked(
+    reading: Reading, tokenizer: Tokenizer, looks: list[Look], most: int, margin: int
+) -> tuple[Source, ...]:
+    blocks = by_block(looks)
+    total = sum(weight for weight, _, _ in blocks.values())
+    best = sorted(blocks.values(), key=lambda b: -b[0])[:most]
+    return tuple(
+        Source(
+            place=place_of(reading, tokenizer, first),
+            text=context(reading, tokenizer, first, last + 1, margin).strip(),
+            weight=weight / total,
+            start=first,
+            end=last + 1,
+        )
+        for weight, first, last in best
+    )
