@@ -14,8 +14,10 @@ import rich.console
 import rich.progress
 import typer
 
+from pollux.bench import command as bench
 from pollux.cache import cache_directory
 from pollux.errors import InputError, PolluxError, RecipeError
+from pollux.evals import command as evals
 
 HELP = """Read a long text once, ask for ever, exactly, and see where it was read.
 
@@ -31,10 +33,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-bench_app = typer.Typer(help="Measure, beside a peer or a limit in the same run.", no_args_is_help=True)
-eval_app = typer.Typer(help="Evaluate the weights on held-out documents.", no_args_is_help=True)
-app.add_typer(bench_app, name="bench")
-app.add_typer(eval_app, name="eval")
+app.add_typer(bench.app, name="bench")
+app.add_typer(evals.app, name="eval")
 console = rich.console.Console(stderr=True)
 
 Inputs = Annotated[

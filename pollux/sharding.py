@@ -5,11 +5,12 @@ Mesh axes: `data` (copies of the model), `fsdp` (weights and optimizer state spl
 by layer), `expert`, `tensor` (heads and hidden units), `seq` (tokens of a reading).
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import jax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from pollux.errors import WeightsError
 from pollux.params import Param, is_param, names
@@ -42,22 +43,28 @@ def spec(*axes: str | None) -> PartitionSpec:
     return PartitionSpec(*(RULES[axis] for axis in axes))
 
 
-def shardings(declared: Any, on: Mesh) -> Any:
+def shardings(declared: Any, on: Mesh | AbstractMesh) -> Any:
     """A NamedSharding for every `Param`; a dimension that does not divide is refused by name."""
     flat, tree = jax.tree.flatten(declared, is_leaf=is_param)
     return tree.unflatten([_sharding(n, p, on) for n, p in zip(names(declared), flat, strict=True)])
 
 
-def _sharding(name: str, param: Param, on: Mesh) -> NamedSharding:
+def _sharding(name: str, param: Param, on: Mesh | AbstractMesh) -> NamedSharding:
     for size, axis in zip(param.shape, param.axes, strict=True):
         rule = RULES[axis]
-        for part in (rule,) if isinstance(rule, str) else rule or ():
-            if size % on.shape[part]:
-                raise WeightsError(
-                    f"{name}: dimension {axis} of {size} does not divide by mesh axis {part} of "
-                    f"{on.shape[part]}; choose a mesh that divides it or change sharding.RULES"
-                )
+        parts = (rule,) if isinstance(rule, str) else rule or ()
+        if size % (ways := math.prod(on.shape[part] for part in parts)):
+            raise WeightsError(
+                f"{name}: dimension {axis} of {size} does not divide by mesh axis "
+                f"{' x '.join(parts)} of {ways}; choose a mesh that divides it or change "
+                "sharding.RULES"
+            )
     return NamedSharding(on, spec(*param.axes))
+
+
+def everywhere(on: Mesh) -> NamedSharding:
+    """A copy on every device."""
+    return NamedSharding(on, spec())
 
 
 def batch_sharding(on: Mesh) -> NamedSharding:

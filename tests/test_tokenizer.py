@@ -15,8 +15,8 @@ TOKENIZER = Tokenizer.load()
 # What goes wrong in tokenizers, more often than random characters would have it.
 PIECES = st.one_of(
     st.text(max_size=8),
-    st.sampled_from(["\n", "\t", "\r\n", "\0", " ", "      ", SPACE, " " + SPACE, "\u2028", "\ufeff"]),
-    st.sampled_from(["\U0001f600", "\U0001f468\u200d\U0001f469", "e\u0301", "戰爭", "ﬁ", "ⅷ", "\u0000"]),
+    st.sampled_from(["\n", "\t", "\r\n", "\0", " ", "      ", SPACE, " " + SPACE, "\u2028"]),
+    st.sampled_from(["\U0001f600", "\U0001f468\u200d\U0001f469", "e\u0301", "戰爭", "ﬁ", "ⅷ"]),
     st.sampled_from(["the needle", "def f(x):", "12345", "<0x0A>", "<unk>", "</s>", *CONTROL]),
 )
 TEXTS = st.lists(PIECES, max_size=12).map("".join)

@@ -31,13 +31,14 @@ def build(job: dict) -> torch.nn.Module:
 def tensors(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     """A batch as train/loss.py has it; its targets also as labels, which transformers shifts."""
     tokens, at = arrays["tokens"].astype(np.int64), arrays["at"].astype(np.int64)
-    labels = np.full(tokens.size, -100, np.int64)
-    labels[at + 1] = arrays["target"]
+    target = np.where(arrays["weight"] > 0, arrays["target"], -100).astype(np.int64)
+    labels = np.full(tokens.size + 1, -100, np.int64)
+    labels[at + 1] = target
     batch = {
         "tokens": tokens,
-        "labels": labels.reshape(tokens.shape),
+        "labels": labels[:-1].reshape(tokens.shape),
         "at": at,
-        "target": arrays["target"].astype(np.int64),
+        "target": target,
     }
     return {name: torch.from_numpy(array) for name, array in batch.items()}
 
@@ -64,7 +65,7 @@ def measure(job: dict) -> dict:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05, fused=True)
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=job["precision"] == "autocast")
     with np.load(job["batches"]) as file:
-        stacked = {name: file[name] for name in ("tokens", "at", "target")}
+        stacked = {name: file[name] for name in ("tokens", "at", "target", "weight")}
     count = len(stacked["at"])
     batches = [tensors({n: array[i] for n, array in stacked.items()}) for i in range(count)]
 

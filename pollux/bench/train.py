@@ -39,6 +39,7 @@ from pollux.train.recipe import RECIPES
 
 GOAL = 1.5  # times the better of float32 and bfloat16
 BATCHES = 8  # different ones, over and over
+LOGITS = ("all", "supervised")
 WARMUP_STEPS = 3
 LEAST_STEPS = 3
 SCREEN_SHARE = 1 / 6  # of the seconds of a measurement
@@ -54,7 +55,7 @@ class Candidate:
     precision: str  # autocast: float32 weights, bfloat16 products; bfloat16: everything
     attention: str
     experts: str
-    logits: str  # "all" or "supervised" positions
+    logits: str  # of LOGITS: at all positions or at supervised ones
     compiled: bool = False  # by torch.compile
 
     @property
@@ -76,7 +77,7 @@ OURS = Candidate(
 
 @dataclass(frozen=True, kw_only=True)
 class Throughput:
-    """Tokens a second of each repeat; none and the `failure` where it did not run."""
+    """Tokens a second of each repeat, and why one failed where one did."""
 
     candidate: Candidate
     tokens_per_s: tuple[float, ...] = ()
@@ -172,7 +173,6 @@ def bench_train(
             "shape": shape,
             "config": dataclasses.asdict(config),
             "threads": cores(),
-            "warmup": WARMUP_STEPS,
             "least": LEAST_STEPS,
         }
 
@@ -227,37 +227,43 @@ def _compare(
     measure: Callable[[Candidate, float], dict[str, Any]], seconds: float, repeats: int, tokens: int
 ) -> tuple[tuple[Throughput, ...], tuple[Throughput, ...], Throughput, Parameters]:
     """What was screened, what was measured of theirs, ours, and Mixtral's parameters."""
+    counted = Parameters(total=0, active=0)
 
-    def per_second(result: dict[str, Any]) -> float:
-        return tokens * len(result["step_s"]) / sum(result["step_s"])
-
-    def screen(candidate: Candidate) -> Throughput:
+    def speed(candidate: Candidate, seconds: float) -> Throughput:
+        nonlocal counted
         try:
-            speed = per_second(measure(candidate, seconds * SCREEN_SHARE))
+            found = measure(candidate, seconds)
         except PolluxError as error:
+            if candidate is OURS:
+                raise
             return Throughput(candidate=candidate, failure=str(error))
-        return Throughput(candidate=candidate, tokens_per_s=(speed,))
+        if candidate is not OURS:
+            counted = Parameters(total=found["total"], active=found["active"])
+        per_second = tokens * len(found["step_s"]) / sum(found["step_s"])
+        return Throughput(candidate=candidate, tokens_per_s=(per_second,))
 
-    screened = [screen(c) for c in _shown(_candidates(), "trying")]
-    if not any(t.tokens_per_s for t in screened):
-        raise PolluxError(f"Mixtral does not run: {screened[0].failure}")
+    screened = [speed(c, seconds * SCREEN_SHARE) for c in _shown(_candidates(), "trying")]
     plain = _best_of_families(screened)
+    if not plain:
+        raise PolluxError(f"Mixtral does not run: {screened[0].failure}")
     compiled = [dataclasses.replace(c, compiled=True) for c in plain]
-    screened += [screen(c) for c in _shown(compiled, "trying")]
+    tried = [speed(c, seconds * SCREEN_SHARE) for c in _shown(compiled, "trying")]
     chosen = [
-        dataclasses.replace(c, logits=logits) for c in plain for logits in ("all", "supervised")
+        *(dataclasses.replace(c, logits=logits) for c in plain for logits in LOGITS),
+        *(t.candidate for t in tried if t.median == max(t.median for t in tried) > 0),
     ]
-    if best := max(
-        (t for t in screened if t.candidate.compiled), key=lambda t: t.median
-    ).tokens_per_s:
-        chosen += [t.candidate for t in screened if t.candidate.compiled and t.tokens_per_s == best]
-    speeds: dict[Candidate, list[float]] = {c: [] for c in (OURS, *chosen)}
-    for candidate in _shown([c for _ in range(repeats) for c in speeds], "measuring"):
-        result = measure(candidate, seconds)
-        speeds[candidate].append(per_second(result))
-    counted = Parameters(total=result["total"], active=result["active"])
-    ours, *theirs = (Throughput(candidate=c, tokens_per_s=tuple(s)) for c, s in speeds.items())
-    return tuple(screened), tuple(theirs), ours, counted
+    rounds = [c for _ in range(repeats) for c in (OURS, *chosen)]
+    measured = [speed(c, seconds) for c in _shown(rounds, "measuring")]
+    ours, *theirs = (_joined([m for m in measured if m.candidate == c]) for c in (OURS, *chosen))
+    return (*screened, *tried), tuple(theirs), ours, counted
+
+
+def _joined(repeats: list[Throughput]) -> Throughput:
+    return Throughput(
+        candidate=repeats[0].candidate,
+        tokens_per_s=tuple(speed for t in repeats for speed in t.tokens_per_s),
+        failure=next((t.failure for t in repeats if t.failure), ""),
+    )
 
 
 def _candidates() -> list[Candidate]:
@@ -297,10 +303,8 @@ def _stage(stage: Stage) -> tuple[Stage, str]:
     """Of the recipe where its data are, else of the same shape from what every Python has."""
     if corpora.data_directory():
         return stage, "recipe spark"
-    genres = {"code": 1.0, "random": 1.0}
-    return dataclasses.replace(
-        stage, genres=genres
-    ), "the standard library (POLLUX_DATA is not set)"
+    stage = dataclasses.replace(stage, genres={"code": 1.0, "random": 1.0})
+    return stage, "the standard library (POLLUX_DATA is not set)"
 
 
 def _prepare(stage: Stage, scratch: Path) -> tuple[Path, float]:
@@ -320,7 +324,8 @@ def _measure(
 ) -> dict[str, Any]:
     """The result of one process."""
     asked, answered = scratch / "job.json", scratch / "result.json"
-    asked.write_text(json.dumps({**job, **dataclasses.asdict(candidate)}))
+    warmup = BATCHES if candidate.compiled else WARMUP_STEPS  # torch.compile may compile again
+    asked.write_text(json.dumps({"warmup": warmup, **job, **dataclasses.asdict(candidate)}))
     answered.unlink(missing_ok=True)
     here = Path(__file__)
     if candidate.program == "pollux":

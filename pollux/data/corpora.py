@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Public text as token arrays, tokenized once and kept in a cache.
 
-Each corpus names its public source; a local copy is taken from the directory in the environment variable POLLUX_DATA.
-Files made for evaluation are refused by name (`HELD_OUT`), whoever asks for them.
+Each corpus names its public source; a local copy is taken from the directory in the environment
+variable POLLUX_DATA. Files made for evaluation are refused by name (`HELD_OUT`), whoever asks for
+them.
 """
 
 import json
@@ -10,16 +11,27 @@ import lzma
 import os
 import sysconfig
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pollux.cache import cache_directory
-from pollux.errors import RecipeError
+from pollux.errors import RecipeError, SpaceError
 from pollux.tokenizer import Tokenizer
 
-HELD_OUT = ("-dev", "-test", "-eval", "war-and-peace", "apollo11", "kalamang", "humaneval", "svamp", "bfcl")
+HELD_OUT = (
+    "-dev",
+    "-test",
+    "-eval",
+    "war-and-peace",
+    "apollo11",
+    "kalamang",
+    "humaneval",
+    "svamp",
+    "bfcl",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +62,10 @@ CORPORA = {
         Corpus(
             name="chinese",
             files=("text/zh-novels-train.jsonl.xz", "text/zh-modern-train.jsonl.xz"),
-            source="github.com/NiuTrans/Classical-Modern, reactjs/zh-hans.react.dev, KaiserY/trpl-zh-cn, d2l-ai/d2l-zh",
+            source=(
+                "github.com/NiuTrans/Classical-Modern, reactjs/zh-hans.react.dev, "
+                "KaiserY/trpl-zh-cn, d2l-ai/d2l-zh"
+            ),
             licence="public domain works (collection MIT), CC-BY-4.0, MIT, Apache-2.0",
             texts=lambda row: row["text"] + "\n",
         ),
@@ -84,7 +99,10 @@ QUESTIONS = Corpus(
         "text/cmrc2018-trial-train.jsonl.xz",
         "text/sgd-train.jsonl.xz",
     ),
-    source="github.com/openai/grade-school-math, ymcui/cmrc2018, google-research-datasets/dstc8-schema-guided-dialogue",
+    source=(
+        "github.com/openai/grade-school-math, ymcui/cmrc2018, "
+        "google-research-datasets/dstc8-schema-guided-dialogue"
+    ),
     licence="MIT, CC-BY-SA-4.0",
     texts=lambda row: "\n".join(_questions(row)),
 )
@@ -120,10 +138,16 @@ def rows(corpus: Corpus) -> Iterator[dict]:
         directory = data_directory()
         if directory is None or not (path := directory / file).is_file():
             raise RecipeError(
-                f"{file} is not here: get it from {corpus.source} ({corpus.licence}) and set POLLUX_DATA to its directory"
+                f"{file} is not here: get it from {corpus.source} ({corpus.licence}) "
+                "and set POLLUX_DATA to its directory"
             )
-        with lzma.open(path, "rt", encoding="utf-8") as lines:
-            yield from map(json.loads, lines)
+        try:
+            with lzma.open(path, "rt", encoding="utf-8") as lines:
+                yield from map(json.loads, lines)
+        except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
+            raise RecipeError(
+                f"cannot read {path} ({error}): get it again from {corpus.source}"
+            ) from None
 
 
 def _standard_library() -> Iterator[dict]:
@@ -138,14 +162,31 @@ def _standard_library() -> Iterator[dict]:
 def tokens(corpus: Corpus, tokenizer: Tokenizer) -> np.ndarray:
     """The whole corpus as uint16, memory mapped from the cache; made there on first use."""
     path = cache_directory() / "corpora" / tokenizer.fingerprint / f"{corpus.name}.npy"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return np.load(path, mmap_mode="r")
+    except (OSError, EOFError, ValueError):  # not there, or torn
         ids = [tokenizer.encode(corpus.texts(row)).astype(np.uint16) for row in rows(corpus)]
-        beside = path.with_suffix(f".{os.getpid()}.partial")
-        with open(beside, "wb") as file:
-            np.save(file, np.concatenate(ids))
-        beside.replace(path)
+        _write(path, np.concatenate(ids))
     return np.load(path, mmap_mode="r")
+
+
+def _write(path: Path, ids: np.ndarray) -> None:
+    """Beside `path`, then renamed: a file there is whole. Raises SpaceError."""
+    beside = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(beside, "wb") as file:
+            np.save(file, ids)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise SpaceError(
+            f"cannot write {path} ({error.strerror}); free space or set POLLUX_CACHE elsewhere"
+        ) from None
+    finally:
+        with suppress(OSError):
+            beside.unlink()
 
 
 TOKENIZER_BYTES = {
@@ -158,7 +199,7 @@ TOKENIZER_BYTES = {
 
 
 def tokenizer_lines(shares: dict[str, int] = TOKENIZER_BYTES) -> Iterator[str]:
-    """Lines to train a tokenizer on: from each corpus about as many bytes as `shares` says, spread evenly."""
+    """Lines to train a tokenizer on: of each corpus about `shares` bytes, spread evenly."""
     for name, budget in shares.items():
         texts = [CORPORA[name].texts(row) for row in rows(CORPORA[name])]
         lines = [line[:4000] for text in texts for line in text.split("\n") if line.strip()]

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Facts to hide in a text and the questions about them: who has what, said in many ways, in English and Chinese.
+"""Facts to hide in a text and the questions about them: who has what, in English and Chinese.
 
-Names and words are split once, by hash, into those of training and those kept for evaluation; wordings are split by
-list. A fact's value is random, so no model can know it.
+Names and words are split once, by hash, into those of training and those kept for evaluation;
+wordings are split by list. A fact's value is random, so no model can know it.
 """
 
+import re
+import re
 import zlib
 from dataclasses import dataclass, replace
 
@@ -12,10 +14,14 @@ import numpy as np
 
 from pollux.tokenizer import Tokenizer
 
-ADJECTIVES = "special secret hidden favourite old new official lucky private last first magic true main spare sacred".split()
+ADJECTIVES = (
+    "special secret hidden favourite old new official lucky private last first magic true main "
+    "spare sacred"
+).split()
 NOUNS = (
-    "number code password word name colour address price date animal fruit key token phrase city answer room score "
-    "nickname title symbol weight height tool motto rank size signal dish song badge locker prize street seed"
+    "number code password word name colour address price date animal fruit key token phrase city "
+    "answer room score nickname title symbol weight height tool motto rank size signal dish song "
+    "badge locker prize street seed"
 ).split()
 PHRASES = (
     "the {a} for {k}",
@@ -46,6 +52,21 @@ STATEMENTS = (
     '{p} is "{v}".',
     "{p} -> {v}",
     "{p} equals {v}.",
+    "For {p} we chose {v}.",
+    "If anybody wants {p}, it is {v}.",
+    "{p} turned out to be {v} after all.",
+    "She gave {p} as {v}, and went out.",
+    "Until last year {p} had always been {v}.",
+    "{p}, they told me, is {v}.",
+    "Ask for {p} and you will hear {v}.",
+    "When I looked for {p} I found {v}.",
+    "{p} ({v})",
+    "The list has {p} down as {v}.",
+    "Nobody doubted that {p} must be {v}.",
+    "| {p} | {v} |",
+    "{p} can only be {v}.",
+    "Everybody here knows {p} by heart: {v}.",
+    "Please keep {p} to yourself; it is {v}.",
 )
 UNSEEN_STATEMENTS = (  # evaluation only
     "Whoever asks about {p} should be told {v}.",
@@ -76,14 +97,33 @@ AFTERWARDS = (
     "Use only the text.",
     "Do not make anything up.",
     "Don't give information outside the document or repeat your findings",
-    "Don't give information outside the document or repeat your findings\n\nHere is the magic number from the context:",
+    "Don't give information outside the document or repeat your findings\n\n"
+    "Here is the magic number from the context:",
     "Just the answer, please.",
     "Think carefully.",
 )
-CHINESE_NOUNS = "密码 数字 暗号 名字 颜色 地址 价格 编号 口令 代码 绰号 房间 答案 电话 座右铭".split()
+CHINESE_NOUNS = (
+    "密码 数字 暗号 名字 颜色 地址 价格 编号 口令 代码 绰号 房间 答案 电话 座右铭".split()
+)
 CHINESE_ADJECTIVES = ["", "秘密", "神奇", "特别", "新", "旧", "最后的", "隐藏的"]
-CHINESE_STATEMENTS = ("{p}是{v}。", "{p}为{v}。", "{p}：{v}。", "请记住，{p}是{v}。", "据说{p}就是{v}。", "{p}定为{v}。")
-CHINESE_QUESTIONS = ("{p}是什么？", "{p}是多少？", "请问{p}是什么？", "告诉我{p}。", "文中{p}是什么？", "{p}？", "查一下{p}。")
+CHINESE_STATEMENTS = (
+    "{p}是{v}。",
+    "{p}为{v}。",
+    "{p}：{v}。",
+    "请记住，{p}是{v}。",
+    "据说{p}就是{v}。",
+    "{p}定为{v}。",
+)
+CHINESE_QUESTIONS = (
+    "{p}是什么？",
+    "{p}是多少？",
+    "请问{p}是什么？",
+    "告诉我{p}。",
+    "文中{p}是什么？",
+    "{p}？",
+    "查一下{p}。",
+)
+SIGNS = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789-"
 
 
 @dataclass(frozen=True)
@@ -98,18 +138,27 @@ class Fact:
 
     def stated(self, statement: str) -> str:
         text = statement.format(p=self.phrase, v=self.value)
-        return text if self.chinese else text[0].upper() + text[1:]
+        return text if statement.startswith("{p}") and not self.general else capital(text)
+
+    @property
+    def general(self) -> bool:
+        """Begins with an article, not with a word that must be found as it is written."""
+        return self.phrase.startswith("the ")
 
     @property
     def stem(self) -> str:
         """The answer up to the value."""
         if self.chinese:
             return self.phrase + "是"
-        return self.phrase[0].upper() + self.phrase[1:] + " is"
+        return (capital(self.phrase) if self.general else self.phrase) + " is"
 
     @property
     def answer(self) -> str:
         return self.stem + (self.value + "。" if self.chinese else f" {self.value}.")
+
+
+def capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def kept_for_evaluation(word: str) -> bool:
@@ -118,8 +167,6 @@ def kept_for_evaluation(word: str) -> bool:
 
 def words(text: str, chinese: bool = False) -> list[str]:
     """The different words of a text, sorted: Latin ones of 4 to 10 letters, or Han pairs."""
-    import re
-
     found = set(re.findall(r"[\u4e00-\u9fff]{2}" if chinese else r"\b[A-Za-z]{4,10}\b", text))
     return sorted(found)
 
@@ -127,12 +174,14 @@ def words(text: str, chinese: bool = False) -> list[str]:
 class Vocabulary:
     """Words to make facts from, either those for training or those kept for evaluation."""
 
-    def __init__(self, tokenizer: Tokenizer, english: list[str], chinese: list[str], evaluation: bool):
-        mine = lambda all_words: [w for w in all_words if kept_for_evaluation(w) == evaluation]
+    def __init__(
+        self, tokenizer: Tokenizer, english: list[str], chinese: list[str], evaluation: bool
+    ):
+        english = [w for w in english if kept_for_evaluation(w) == evaluation]
         self.tokenizer = tokenizer
-        self.lower = mine([w for w in english if w.islower()])
-        self.names = mine([w for w in english if w[0].isupper() and w[1:].islower()])
-        self.chinese = mine(chinese)
+        self.lower = [w for w in english if w.islower()]
+        self.names = [w for w in english if w[0].isupper() and w[1:].islower()]
+        self.chinese = [w for w in chinese if kept_for_evaluation(w) == evaluation]
 
     def pick(self, rng: np.random.Generator, options) -> str:
         return options[int(rng.integers(len(options)))]
@@ -142,7 +191,8 @@ class Vocabulary:
 
     def owner(self, rng: np.random.Generator, chinese: bool = False) -> str:
         if chinese:
-            return self.pick(rng, self.chinese) + (self.pick(rng, self.chinese) if rng.random() < 0.4 else "")
+            first = self.pick(rng, self.chinese)
+            return first + (self.pick(rng, self.chinese) if rng.random() < 0.4 else "")
         match rng.integers(8):
             case 0 | 1 | 2:
                 return self.pick(rng, self.names)
@@ -163,13 +213,15 @@ class Vocabulary:
                 return self.pick(rng, self.chinese if chinese else self.lower)
             case 6:
                 pool = self.chinese if chinese else self.lower + self.names
-                return ("" if chinese else " ").join(self.pick(rng, pool) for _ in range(int(rng.integers(2, 4))))
+                several = [self.pick(rng, pool) for _ in range(int(rng.integers(2, 4)))]
+                return ("" if chinese else " ").join(several)
             case 7:
-                return "".join(rng.choice(list("ABCDEFGHJKLMNPQRSTUVWXYZ0123456789-"), int(rng.integers(4, 9)))).strip("-") + "7"
+                signs = rng.choice(list(SIGNS), int(rng.integers(4, 9)))
+                return "".join(signs).strip("-") + "7"
             case _:
                 ids = rng.integers(300, self.tokenizer.vocab_size, int(rng.integers(2, 6)))
-                text = self.tokenizer.decode(ids).replace("\ufffd", "").replace("\n", " ").strip(" .。,")
-                return text or self.digits(rng, 5)
+                text = self.tokenizer.decode(ids).replace("\ufffd", "").replace("\n", " ")
+                return text.strip(" .。,") or self.digits(rng, 5)
 
     def attribute(self, rng: np.random.Generator, chinese: bool = False) -> str:
         if chinese:
@@ -181,7 +233,18 @@ class Vocabulary:
 
     def fact(self, rng: np.random.Generator, chinese: bool = False) -> Fact:
         owner, attribute = self.owner(rng, chinese), self.attribute(rng, chinese)
-        return Fact(owner, attribute, self.phrase(rng, owner, attribute, chinese), self.value(rng, chinese), chinese)
+        phrase = self.phrase(rng, owner, attribute, chinese)
+        return Fact(owner, attribute, phrase, self.value(rng, chinese), chinese)
+
+    def loose_statement(self, rng: np.random.Generator, text: str) -> str:
+        """A wording of words picked from `text`: the phrase, a few words, the value."""
+        found = re.findall(r"[A-Za-z]+,?", text)
+
+        def some(low: int, high: int) -> str:
+            start, size = int(rng.integers(len(found) - high)), int(rng.integers(low, high + 1))
+            return " ".join(found[start : start + size])
+
+        return f"{some(0, 5)} {{p}} {some(1, 6)} {{v}} {some(0, 4)}".strip() + "."
 
     def phrase(self, rng: np.random.Generator, owner: str, attribute: str, chinese: bool) -> str:
         if chinese:
@@ -194,7 +257,7 @@ class Vocabulary:
         return self.pick(rng, PHRASES).format(a=attribute, k=owner)
 
     def near(self, rng: np.random.Generator, fact: Fact) -> Fact:
-        """Almost the same fact: another owner in the same phrase, or another attribute; another value."""
+        """Almost the same: another owner in the phrase, or another attribute; another value."""
         owner, attribute = fact.owner, fact.attribute
         if fact.owner not in fact.phrase or rng.random() < 0.25:
             attribute = self.attribute(rng, fact.chinese)
@@ -204,12 +267,14 @@ class Vocabulary:
         else:
             owner = self._similar(rng, owner, fact.chinese)
             phrase = fact.phrase.replace(fact.owner, owner)
-        return replace(fact, owner=owner, attribute=attribute, phrase=phrase, value=self.value(rng, fact.chinese))
+        value = self.value(rng, fact.chinese)
+        return replace(fact, owner=owner, attribute=attribute, phrase=phrase, value=value)
 
     def _similar(self, rng: np.random.Generator, owner: str, chinese: bool) -> str:
         pieces = owner.split(" ")
         if len(pieces) > 1 and rng.random() < 0.7:
             at = int(rng.integers(len(pieces)))
-            swap = self.digits(rng, len(pieces[at])) if pieces[at].isdigit() else self.pick(rng, self.names)
-            return " ".join([*pieces[:at], swap, *pieces[at + 1 :]])
+            digits = len(pieces[at]) if pieces[at].isdigit() else 0
+            pieces[at] = self.digits(rng, digits) if digits else self.pick(rng, self.names)
+            return " ".join(pieces)
         return self.owner(rng, chinese)

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows and batches: each row is one document and questions about it, each batch one memory of many documents.
+"""Rows and batches: a row is one document and questions about it, a batch one memory of many rows.
 
-A batch is a function of the recipe's seed and its number alone, so training can stop and go on anywhere.
+A batch is a function of the recipe's seed and its number alone, so training can stop and go on
+anywhere.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grain
 import numpy as np
@@ -18,6 +19,7 @@ from pollux.tokenizer import Tokenizer
 TEXT_WEIGHT = 0.5  # of running text; answers have 1 or more (train/loss.py)
 RESTATED_WEIGHT = 1.0
 ANSWER_WEIGHT = 2.0
+LOOSE = 0.35  # of the English facts are stated in words picked from a book
 PRIORITY = {ANSWER_WEIGHT: 0.0, RESTATED_WEIGHT: 1.0, TEXT_WEIGHT: 8.0}  # low is supervised first
 
 
@@ -46,8 +48,14 @@ class Row:
 def kit(tokenizer: Tokenizer, genres: tuple[str, ...], evaluation: bool = False) -> Kit:
     """The corpora of `genres` and the words made from them."""
     arrays = {g: corpora.tokens(corpora.CORPORA[g], tokenizer) for g in genres if g != "random"}
-    english = facts.words(tokenizer.decode(_spread(arrays.get("books", next(iter(arrays.values()))))))
-    chinese = facts.words(tokenizer.decode(_spread(arrays["chinese"])), True) if "chinese" in arrays else ["数字"]
+    english = facts.words(
+        tokenizer.decode(_spread(arrays.get("books", next(iter(arrays.values())))))
+    )
+    chinese = (
+        facts.words(tokenizer.decode(_spread(arrays["chinese"])), True)
+        if "chinese" in arrays
+        else ["数字"]
+    )
     vocabulary = facts.Vocabulary(tokenizer, english, chinese, evaluation)
     try:
         questions = tokenizer.decode(corpora.tokens(corpora.QUESTIONS, tokenizer)).splitlines()
@@ -90,11 +98,25 @@ def _stated(kit: Kit, stage: Stage, rng, chinese: bool) -> list[tuple[facts.Fact
     while len(out) < rng.integers(*stage.facts):
         if out and rng.random() < stage.distractors:
             fact, statement = out[int(rng.integers(len(out)))]
-            out.append((kit.vocabulary.near(rng, fact), statement))
+            near = kit.vocabulary.near(rng, fact)
+            if statement not in options:  # loose: only digits tell a value from words
+                near = facts.replace(near, value=kit.vocabulary.digits(rng, len(fact.value)))
+            out.append((near, statement))
         else:
-            out.append((kit.vocabulary.fact(rng, chinese), kit.vocabulary.pick(rng, options)))
+            out.append(_first_stated(kit, rng, chinese, options))
     unique = {fact.phrase: (fact, statement) for fact, statement in out}
     return list(unique.values())
+
+
+def _first_stated(kit: Kit, rng, chinese: bool, options) -> tuple[facts.Fact, str]:
+    fact = kit.vocabulary.fact(rng, chinese)
+    if chinese or rng.random() > LOOSE or "books" not in kit.corpora:
+        return fact, kit.vocabulary.pick(rng, options)
+    words = kit.tokenizer.decode(skills.slice_of(kit, rng, "books", 40))
+    if len(words.split()) < 12 or fact.phrase == f"the {fact.attribute}":
+        return fact, kit.vocabulary.pick(rng, options)
+    value = kit.vocabulary.digits(rng, int(rng.integers(3, 9)))  # nothing else tells it from words
+    return facts.replace(fact, value=value), kit.vocabulary.loose_statement(rng, words)
 
 
 def question_about(kit: Kit, stage: Stage, rng: np.random.Generator, doc: Document):
@@ -105,8 +127,8 @@ def question_about(kit: Kit, stage: Stage, rng: np.random.Generator, doc: Docume
             order = rng.permutation(len(doc.facts))[:several]
             return skills.find(kit, rng, doc, [_as_asked(kit, rng, doc.facts[i]) for i in order])
         case "absent" if doc.facts:
-            match rng.integers(5):
-                case 0 | 1:
+            match rng.integers(6):
+                case 0 | 1 | 5:
                     near = kit.vocabulary.near(rng, doc.facts[int(rng.integers(len(doc.facts)))][0])
                     return skills.absent_fact(kit, rng, near)
                 case 2:
@@ -133,26 +155,29 @@ def _as_asked(kit: Kit, rng: np.random.Generator, placed: tuple[facts.Fact, int,
     if fact.chinese or rng.random() < 0.7 or fact.owner not in fact.phrase:
         return placed
     phrase = kit.vocabulary.pick(rng, facts.PHRASES).format(a=fact.attribute, k=fact.owner)
-    return facts.replace(fact, phrase=phrase), start, end
+    return replace(fact, phrase=phrase), start, end
 
 
 def _lay_out(kit: Kit, stage: Stage, rng, doc: Document, pieces) -> Row:
     tokens, segment = [doc.tokens], [np.zeros(len(doc.tokens), np.int64)]
-    supervised = []
+    supervised: list[tuple[int, int, float, int, int]] = []
     position = len(doc.tokens)
     for number, (asked, answer) in enumerate(pieces, 1):
         size = len(asked) + len(answer.tokens)
         first = position + len(asked) - 1  # predicts the first token of the answer
         for i, (token, look) in enumerate(zip(answer.tokens, answer.looks, strict=True)):
-            weight = ANSWER_WEIGHT if look or token in kit.tokenizer.control.values() else RESTATED_WEIGHT
-            supervised.append((first + i, token, weight, *(look or (0, 0))))
+            recalled = look or i == 0 or token in kit.tokenizer.control.values()
+            weight = ANSWER_WEIGHT if recalled else RESTATED_WEIGHT
+            start, end = look or (0, 0)
+            supervised.append((first + i, token, weight, start, end))
         tokens += [asked, np.array(answer.tokens)]
         segment.append(np.full(size, number))
         position += size
     flat = np.concatenate(tokens)[: stage.length]
     owner = np.concatenate(segment)[: stage.length]
     space = stage.length - len(flat)
-    flat, owner = np.pad(flat, (0, space)), np.pad(owner, (0, space), constant_values=len(pieces) + 1)
+    flat = np.pad(flat, (0, space))
+    owner = np.pad(owner, (0, space), constant_values=len(pieces) + 1)
     text = rng.permutation(max(1, min(len(doc.tokens), stage.length) - 1))
     supervised = [s for s in supervised if s[0] + 1 < stage.length]
     supervised += [(int(i), int(flat[i + 1]), TEXT_WEIGHT, 0, 0) for i in text]
@@ -160,7 +185,10 @@ def _lay_out(kit: Kit, stage: Stage, rng, doc: Document, pieces) -> Row:
 
 
 def batch(kit: Kit, stage: Stage, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Arrays of train.loss.Batch: what is recalled first, restated words and running text where there is room."""
+    """Arrays of train.loss.Batch: first what is recalled, then restated words, then running text.
+
+    Where a batch has fewer positions than `stage.supervised`, weight 0 fills up.
+    """
     rows = [row(kit, stage, rng) for _ in range(stage.rows)]
     shift = stage.length
     marked = [
@@ -171,7 +199,8 @@ def batch(kit: Kit, stage: Stage, rng: np.random.Generator) -> dict[str, np.ndar
     draw = rng.random(len(marked))
     first = sorted(range(len(marked)), key=lambda i: (PRIORITY[marked[i][2]] * draw[i], draw[i]))
     chosen = sorted(marked[i] for i in first[: stage.supervised])
-    table = np.array(chosen)
+    table = np.zeros((stage.supervised, 5))
+    table[: len(chosen)] = chosen
     return {
         "tokens": np.stack([r.tokens for r in rows]).astype(np.int32),
         "segment": np.stack([r.segment for r in rows]).astype(np.int32),
@@ -199,7 +228,9 @@ def stage_of(stages: tuple[Stage, ...], step: int) -> Stage:
     return stages[-1]
 
 
-def batches(kit: Kit, stages: tuple[Stage, ...], seed: int, start: int) -> Iterator[dict[str, np.ndarray]]:
+def batches(
+    kit: Kit, stages: tuple[Stage, ...], seed: int, start: int
+) -> Iterator[dict[str, np.ndarray]]:
     """Batches from number `start` on, prepared one thread ahead of the step."""
     steps = sum(stage.steps for stage in stages)
     source = grain.MapDataset.range(steps).seed(seed).random_map(MakeBatch(kit, stages))

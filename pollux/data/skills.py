@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The skills as training examples: a document with things to ask about, and questions with their answers.
+"""The skills as training examples: a document with things to ask about, questions and answers.
 
-An answer restates what was asked and goes on from there: the restated words are what recall looks up, so the same reading
-of words makes keys and queries. `<place>` and `<time>` are pointers: where recall looks as they are written is the place.
+An answer restates what was asked and goes on from there: the restated words are what recall looks
+up, so the same reading of words makes keys and queries. `<place>` and `<time>` are pointers: where
+recall looks as they are written is the place.
 """
 
 import re
@@ -16,11 +17,15 @@ from pollux.data.facts import Fact, Vocabulary
 from pollux.tokenizer import Tokenizer
 
 QUOTE_TOKENS = (24, 40)
+NOWHERE = (-1, -1)  # a look that should recall nothing: what is asked for is not there
 
 
 @dataclass
 class Answer:
-    """Tokens of an answer; `looks[i]` is the document range [from, to) to recall when token i is to come, or None."""
+    """Tokens of an answer and where each is recalled from.
+
+    `looks[i]`: the document range [from, to) to recall when token i is to come, or None.
+    """
 
     tokens: list[int] = field(default_factory=list)
     looks: list[tuple[int, int] | None] = field(default_factory=list)
@@ -38,7 +43,9 @@ class Document:
 
     genre: str
     tokens: np.ndarray
-    facts: list[tuple[Fact, int, int]] = field(default_factory=list)  # fact, its statement's token range
+    facts: list[tuple[Fact, int, int]] = field(
+        default_factory=list
+    )  # fact, its statement's token range
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,19 @@ def slice_of(kit: Kit, rng: np.random.Generator, genre: str, size: int) -> np.nd
     breaks = np.flatnonzero(ids[start : start + size] == kit.tokenizer.newline)
     start += int(breaks[0]) + 1 if len(breaks) else 0
     return np.asarray(ids[start : start + size], np.int64)
+
+
+def accented(kit: Kit, rng: np.random.Generator, body: np.ndarray) -> np.ndarray:
+    """Accents on a vowel of some names, the same one each time: names of other languages."""
+    text = kit.tokenizer.decode(body)
+    names = sorted(set(re.findall(r"\b[A-Z][a-z]{3,}\b", text)))
+    for name in names:
+        vowels = [i for i, c in enumerate(name) if c in "aeiouy"]
+        if vowels and rng.random() < 0.5:
+            at = vowels[int(rng.integers(len(vowels)))]
+            other = name[:at] + "áéíóúý"["aeiouy".index(name[at])] + name[at + 1 :]
+            text = re.sub(rf"\b{name}\b", other, text)
+    return kit.tokenizer.encode(text)[: len(body)].astype(np.int64)
 
 
 def random_tokens(kit: Kit, rng: np.random.Generator, size: int) -> np.ndarray:
@@ -87,6 +107,8 @@ def document(
         body = random_tokens(kit, rng, filler)
     else:
         body = slice_of(kit, rng, genre, filler)
+        if genre == "books" and rng.random() < 0.4:
+            body = accented(kit, rng, body)
     ends = _sentence_ends(kit, body)
     cuts = sorted(int(ends[rng.integers(len(ends))]) for _ in pieces)
     out = [prompt.part_header(kit.tokenizer, name)]
@@ -100,7 +122,10 @@ def document(
 
 
 def _sentence_ends(kit: Kit, body: np.ndarray) -> np.ndarray:
-    ends = [kit.tokenizer.newline, *(int(kit.tokenizer.encode(mark)[-1]) for mark in (".", "。", "!", "?"))]
+    ends = [
+        kit.tokenizer.newline,
+        *(int(kit.tokenizer.encode(mark)[-1]) for mark in (".", "。", "!", "?")),
+    ]
     found = np.flatnonzero(np.isin(body, ends)) + 1
     return found if len(found) else np.array([0, len(body)])
 
@@ -115,7 +140,7 @@ def find(kit: Kit, rng: np.random.Generator, doc: Document, chosen: list[tuple[F
     chinese = chosen[0][0].chinese
     options = facts.CHINESE_QUESTIONS if chinese else facts.QUESTIONS
     phrase = ("和" if chinese else " and ").join(fact.phrase for fact, _, _ in chosen)
-    text = sentence(kit.vocabulary.pick(rng, options).format(p=phrase), chinese)
+    text = sentence(kit.vocabulary.pick(rng, options), phrase)
     if not chinese and rng.random() < 0.2:
         text += " " + kit.vocabulary.pick(rng, facts.AFTERWARDS)
     answer = Answer()
@@ -133,19 +158,22 @@ def find(kit: Kit, rng: np.random.Generator, doc: Document, chosen: list[tuple[F
 def absent_fact(kit: Kit, rng: np.random.Generator, fact: Fact):
     """The same question about what no document says."""
     options = facts.CHINESE_QUESTIONS if fact.chinese else facts.QUESTIONS
-    text = sentence(kit.vocabulary.pick(rng, options).format(p=fact.phrase), fact.chinese)
+    text = sentence(kit.vocabulary.pick(rng, options), fact.phrase)
     if not fact.chinese and rng.random() < 0.2:
         text += " " + kit.vocabulary.pick(rng, facts.AFTERWARDS)
     said = kit.tokenizer.encode(fact.stem)
-    return asked(kit, text, Answer().add(said).add([kit.control("<absent>"), kit.control("<end>")]))
+    return asked(kit, text, Answer().add(said).add([kit.control("<absent>")], NOWHERE).add([kit.control("<end>")]))
 
 
-def sentence(text: str, chinese: bool) -> str:
-    return text if chinese else text[0].upper() + text[1:] if text[0] != "w" else text
+def sentence(question: str, phrase: str) -> str:
+    """The question about `phrase`, with a capital where that is not somebody's own word."""
+    text = question.format(p=phrase)
+    own = question.startswith("{p}") and not phrase.startswith("the ")
+    return text if own or question[0].islower() else facts.capital(text)
 
 
 def _find_run(haystack: np.ndarray, run: np.ndarray) -> tuple[int, int] | None:
-    """Where the longest beginning of `run` lies in `haystack` (the last such place), and its length."""
+    """Where the longest beginning of `run` lies in `haystack` (at the last), and its length."""
     for size in range(len(run), 0, -1):
         for at in range(len(haystack) - size, -1, -1):
             if np.array_equal(haystack[at : at + size], run[:size]):
@@ -190,7 +218,7 @@ TIME_QUESTIONS = (
 def words_at(
     kit: Kit, rng: np.random.Generator, doc: Document, low: int, high: int
 ) -> tuple[int, int] | None:
-    """A range of `low` to `high` tokens within one line that begins at a word, or None after some tries."""
+    """A range of `low` to `high` tokens in one line, from a word on; None after some tries."""
     for _ in range(20):
         size = int(rng.integers(low, high + 1))
         if len(doc.tokens) < size + 12:
@@ -198,7 +226,12 @@ def words_at(
         start = int(rng.integers(4, len(doc.tokens) - size - 1))
         span = doc.tokens[start : start + size]
         text = kit.tokenizer.decode(span)
-        if kit.tokenizer.newline in span or "\ufffd" in text or len(text.strip()) < 8 or '"' in text:
+        if (
+            kit.tokenizer.newline in span
+            or "\ufffd" in text
+            or len(text.strip()) < 8
+            or '"' in text
+        ):
             continue
         if any(start < end and start + size > begin for _, begin, end in doc.facts):
             continue
@@ -208,7 +241,10 @@ def words_at(
 
 
 def _restate(kit: Kit, doc: Document, start: int, end: int) -> tuple[str, np.ndarray] | None:
-    """The text of a range and its tokens as a question has them; None if they do not end like the document's."""
+    """The text of a range and its tokens as a question has them.
+
+    None if they do not end like the document's.
+    """
     text = kit.tokenizer.decode(doc.tokens[start:end]).strip()
     said = kit.tokenizer.encode(text)
     keep = min(4, end - start - 1)
@@ -218,7 +254,7 @@ def _restate(kit: Kit, doc: Document, start: int, end: int) -> tuple[str, np.nda
 
 
 def quote(kit: Kit, rng: np.random.Generator, doc: Document):
-    """The rest of a passage from its beginning, to the end of the line or QUOTE_TOKENS at the most."""
+    """The rest of a passage from its beginning, to the end of the line or QUOTE_TOKENS at most."""
     where = words_at(kit, rng, doc, 6, 14)
     if where is None or (restated := _restate(kit, doc, *where)) is None:
         return None
@@ -254,7 +290,7 @@ def absent_words(kit: Kit, rng: np.random.Generator, genre: str):
         return None
     text, said = restated
     options = kit.vocabulary.pick(rng, (QUOTE_QUESTIONS, PLACE_QUESTIONS, TIME_QUESTIONS))
-    answer = Answer().add(said).add([kit.control("<absent>"), kit.control("<end>")])
+    answer = Answer().add(said).add([kit.control("<absent>")], NOWHERE).add([kit.control("<end>")])
     return asked(kit, kit.vocabulary.pick(rng, options).format(t=text), answer)
 
 
@@ -309,7 +345,7 @@ def absent_definition(kit: Kit, rng: np.random.Generator):
     kind = "def" if rng.random() < 0.7 else "class"
     name = name if kind == "def" else name.title().replace("_", "")
     said = definition(kit.tokenizer, kind, name)
-    answer = Answer().add(said).add([kit.control("<absent>"), kit.control("<end>")])
+    answer = Answer().add(said).add([kit.control("<absent>")], NOWHERE).add([kit.control("<end>")])
     return asked(kit, _define_question(kit, rng, kind, name), answer)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import pollux
-from pollux.data import facts
+from pollux.data import facts, skills
 from pollux.data.facts import Fact, Vocabulary
 from pollux.engine.answer import Answer
 from pollux.evals import haystack
@@ -122,8 +122,7 @@ def _facts(bench: Bench, rng: np.random.Generator, count: int, like: Fact | None
 
 
 def _question(bench: Bench, rng: np.random.Generator, fact: Fact) -> str:
-    text = bench.words.pick(rng, facts.QUESTIONS).format(p=fact.phrase)
-    return text[0].upper() + text[1:]
+    return skills.sentence(bench.words.pick(rng, facts.QUESTIONS), fact.phrase)
 
 
 def distractors(bench: Bench, tokens: int, rng: np.random.Generator, count: int) -> Case:

@@ -22,7 +22,7 @@ from pollux.config import Config
 from pollux.model import moe
 from pollux.ops.convolution import causal_conv
 from pollux.ops.norm import rms_norm
-from pollux.ops.recall import recall_scores, select, weigh
+from pollux.ops.recall import recall_scores, weigh
 from pollux.params import Param, constant, exactly, normal, weights
 
 
@@ -152,13 +152,10 @@ def recall(
     key: Float[Array, "N K"],
     value: Float[Array, "N V"],
     visible: Bool[Array, "S N"],
-    top_k: int | None = None,
-) -> tuple[Float[Array, "S H V"], Float[Array, "S H N"]]:
-    """What each head recalls, and its weights; `top_k` None: of all that is visible (training)."""
+) -> tuple[Float[Array, "S H V"], Float[Array, "S H N"], Float[Array, "S H"]]:
+    """What each head recalls of everything visible, as in training; its weights, and the null key's."""
     score = recall_scores(query, key, visible)
-    if top_k is not None:
-        score = select(score, top_k)
     null = jnp.broadcast_to(null_score(p, cfg), score.shape[:2])
     weight, nothing = weigh(score, null)
     recalled = jnp.einsum("shn,nv->shv", weight, value) + nothing[..., None] * p.null_value
-    return recalled, weight
+    return recalled, weight, nothing

@@ -59,8 +59,8 @@ def dispatch(expert: Int[Array, "N k"], num_experts: int) -> Dispatch:
 
 
 def swiglu(
-    x: Float[Array, "*B R D"], up: Float[Array, "*B D U"], down: Float[Array, "*B F D"]
-) -> Float[Array, "*B R D"]:
+    x: Float[Array, "*B D"], up: Float[Array, "*E D U"], down: Float[Array, "*E F D"]
+) -> Float[Array, "*B D"]:
     """SwiGLU (Shazeer 2020); the first half of `up`'s columns is the gate."""
     gate, linear = jnp.split(x @ up, 2, -1)
     return (jax.nn.silu(gate) * linear) @ down

@@ -47,7 +47,8 @@ def top_blocks(
     """
     h, n = score.shape
     if n <= top_k * block:
-        return jax.lax.top_k(score, min(top_k, n))
+        highest, position = jax.lax.top_k(score, min(top_k, n))
+        return highest, position
     blocks = score.reshape(h, n // block, block)
     _, best = jax.lax.top_k(blocks.max(-1), top_k)
     inside = jnp.take_along_axis(blocks, best[..., None], 1).reshape(h, -1)

@@ -1,41 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The training run: batches in, steps, metrics and checkpoints out; stops and goes on anywhere, bit for bit.
+"""The training run: batches in; steps, metrics and checkpoints out.
 
-A batch depends on the seed and its number, a step on the state and the batch: a run resumed from any checkpoint repeats
-the very losses of an unbroken one (tests/train/test_resume.py).
+A batch depends on the seed and its number, a step on the state and the batch: a run resumed from
+any checkpoint repeats the very losses of an unbroken one (tests/train/test_resume.py).
 """
 
 import dataclasses
 import json
+import os
+import signal
+import threading
 import time
 from functools import partial
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as orbax
 
 from pollux import checkpoint, params
+from pollux.config import Config, Experts
 from pollux.data import mixture
-from pollux.errors import RecipeError, SpaceError
+from pollux.errors import RecipeError, SpaceError, WeightsError
 from pollux.model import decoder
 from pollux.tokenizer import Tokenizer
 from pollux.train import step as stepping
 from pollux.train.loss import Batch
 from pollux.train.metrics import Metrics
 from pollux.train.recipe import Recipe
+from pollux.train.saves import Saves
 
 
 def initial(recipe: Recipe, weights: Path | None) -> stepping.State:
     """A fresh state, or one that starts from given weights."""
     if weights is None:
-        fresh = params.initialise(decoder.declare(recipe.config), jax.random.key(recipe.seed))
-    else:
-        fresh, config, _ = checkpoint.load(weights)
-        shape = dataclasses.replace(config, name=recipe.config.name)
-        if decoder.declare(shape).embedding.shape != decoder.declare(recipe.config).embedding.shape:
-            raise RecipeError(f"{weights} is a {config.name}, not a {recipe.config.name}")
-    return stepping.start(recipe, fresh)
+        declared = decoder.declare(recipe.config)
+        return stepping.start(recipe, params.initialise(declared, jax.random.key(recipe.seed)))
+    given, config, _ = checkpoint.load(weights)
+    if _shapes(config) != _shapes(recipe.config):
+        raise RecipeError(
+            f"{weights} is a {config.name} of other dimensions than {recipe.config.name}: "
+            "name others, or change the recipe"
+        )
+    return stepping.start(recipe, given)
+
+
+def _shapes(config: Config) -> dict[str, tuple[int, ...]]:
+    declared = decoder.declare(config)
+    leaves = jax.tree.leaves(declared, is_leaf=params.is_param)
+    return {name: p.shape for name, p in zip(params.names(declared), leaves, strict=True)}
 
 
 def train(
@@ -48,65 +61,124 @@ def train(
 ) -> Path:
     """Runs `recipe`, keeping everything in `directory`; returns the path of the weights.
 
-    `stop_after` ends the run early at that step as if it had been interrupted.
+    `stop_after` ends the run early, after that step. Ctrl-C saves before it leaves.
     """
-    manager = _manager(directory)
-    latest = manager.latest_step()
-    if latest is not None and not resume:
-        raise RecipeError(f"{directory} holds a run at step {latest}: go on with --resume, or name another --out")
-    tokenizer = Tokenizer.load()
-    kit = mixture.kit(tokenizer, tuple({g for stage in recipe.stages for g in stage.genres}))
-    state = initial(recipe, weights)
-    if latest is not None:
-        state = manager.restore(latest, args=orbax.args.StandardRestore(state))
-    first = int(state.step)
-    _describe(directory, recipe)
-    advance = jax.jit(partial(stepping.step, recipe), donate_argnums=0)
-    with Metrics(directory, recipe, first) as metrics:
-        saved = time.monotonic()
-        for number, arrays in enumerate(mixture.batches(kit, recipe.stages, recipe.seed, first), first):
-            state, measures, norm = advance(state, Batch(**arrays))
-            if not np.isfinite(float(measures.loss)):
-                raise RecipeError(_provenance(recipe, number, arrays, tokenizer))
-            metrics.add(number + 1, measures, float(norm), arrays["tokens"].size)
-            done = number + 1 in (recipe.steps, stop_after)
-            if done or time.monotonic() - saved > recipe.checkpoint_seconds:
-                _save(manager, number + 1, state, directory)
-                saved = time.monotonic()
-            if done:
-                break
+    try:
+        return _train(recipe, directory, resume, weights, stop_after)
+    except OSError as error:
+        reason = error.strerror or error
+        raise SpaceError(
+            f"cannot write in {directory} ({reason}); free space and go on with --resume"
+        ) from None
+
+
+def _train(
+    recipe: Recipe, directory: Path, resume: bool, weights: Path | None, stop_after: int | None
+) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    with Saves(directory) as saves:
+        if saves.newest is not None:
+            _check_goes_on(directory, recipe, saves.newest, resume)
+        tokenizer = Tokenizer.load()
+        genres = dict.fromkeys(genre for stage in recipe.stages for genre in stage.genres)
+        kit = mixture.kit(tokenizer, tuple(genres))
+        state = initial(recipe, weights) if saves.newest is None else saves.restore(recipe)
+        _describe(directory, recipe)
+        first = int(state.step)
+        with Interruption() as interruption, Metrics(directory, recipe, first) as metrics:
+            for note in saves.notes:
+                metrics.say(note)
+            state = _run(recipe, kit, state, saves, metrics, interruption, stop_after)
     path = directory / f"{recipe.name}.safetensors"
     about = {"steps": str(int(state.step)), "recipe": recipe.name, "seed": str(recipe.seed)}
     checkpoint.save(path, state.params, recipe.config, about)
-    manager.close()
     return path
 
 
-def _manager(directory: Path) -> orbax.CheckpointManager:
-    options = orbax.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
-    return orbax.CheckpointManager((directory / "checkpoints").absolute(), options=options)
+def _run(
+    recipe: Recipe,
+    kit: mixture.Kit,
+    state: stepping.State,
+    saves: Saves,
+    metrics: Metrics,
+    interruption: "Interruption",
+    stop_after: int | None,
+) -> stepping.State:
+    """From `state` to the last step, or to where it is told to stop."""
+    advance = jax.jit(partial(stepping.step, recipe), donate_argnums=0)
+    saved, first = time.monotonic(), int(state.step)
+    batches = mixture.batches(kit, recipe.stages, recipe.seed, first)
+    for number, arrays in enumerate(batches, first):
+        batch = Batch(**{name: jnp.asarray(array) for name, array in arrays.items()})
+        state, measures, norm = advance(state, batch)
+        # A norm that is not finite spoils the state, which the loss shows a step later only.
+        if not np.isfinite([float(measures.loss), float(norm)]).all():
+            raise RecipeError(_provenance(recipe, number, arrays, kit.tokenizer))
+        metrics.add(number + 1, measures, float(norm), arrays["tokens"].size)
+        done = number + 1 in (recipe.steps, stop_after)
+        asked = interruption.asked
+        if done or asked or time.monotonic() - saved > recipe.checkpoint_seconds:
+            saves.save(number + 1, state)
+            saved = time.monotonic()
+        if done:
+            break
+        if asked:
+            raise KeyboardInterrupt(f"stopped at step {number + 1}; go on with --resume")
+    return state
 
 
-def _save(manager: orbax.CheckpointManager, number: int, state: stepping.State, directory: Path) -> None:
-    if number in manager.all_steps():
-        return
-    try:
-        manager.save(number, args=orbax.args.StandardSave(state))
-    except (OSError, ValueError) as error:
-        raise SpaceError(
-            f"cannot write a checkpoint in {directory} ({str(error).splitlines()[0]}); free space and go on with --resume"
-        ) from None
+class Interruption:
+    """Ctrl-C as a wish, so that a step is finished and saved first; the second one acts at once."""
+
+    def __init__(self):
+        self.asked = False
+
+    def __enter__(self) -> "Interruption":
+        self.before = signal.getsignal(signal.SIGINT) or signal.default_int_handler
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def _ask(self, *_) -> None:
+        self.asked = True
+        signal.signal(signal.SIGINT, self.before)
+
+    def __exit__(self, *_) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self.before)
 
 
 def _describe(directory: Path, recipe: Recipe) -> None:
     """The resolved recipe beside what came of it."""
-    text = json.dumps(dataclasses.asdict(recipe), indent=1, default=str)
-    (directory / "recipe.json").write_text(text)
+    beside = directory / "recipe.json.partial"
+    beside.write_text(json.dumps(dataclasses.asdict(recipe), indent=1))
+    os.replace(beside, directory / "recipe.json")
 
 
-def _provenance(recipe: Recipe, number: int, arrays: dict[str, np.ndarray], tokenizer: Tokenizer) -> str:
-    first = tokenizer.decode(arrays["tokens"][0][:60]).replace("\n", " ")
+def _check_goes_on(directory: Path, recipe: Recipe, newest: int, resume: bool) -> None:
+    """A run goes on when told to, and with weights of the same shapes; all else may change."""
+    if not resume:
+        raise RecipeError(
+            f"{directory} holds a run at step {newest}: go on with --resume, or name another --out"
+        )
+    try:
+        fields = json.loads((directory / "recipe.json").read_text())["config"]
+        before = Config(experts=Experts(**fields.pop("experts")), **fields)
+    except (FileNotFoundError, KeyError, TypeError, ValueError, WeightsError):
+        return  # a recipe of another version: the checkpoint will tell
+    if _shapes(before) != _shapes(recipe.config):
+        raise RecipeError(
+            f"the run in {directory} has a model of other dimensions: "
+            "set config as it was, or name another --out"
+        )
+
+
+def _provenance(
+    recipe: Recipe, number: int, arrays: dict[str, np.ndarray], tokenizer: Tokenizer
+) -> str:
+    first = tokenizer.decode(arrays["tokens"][0][:60])
     return (
-        f"the loss is not finite at step {number + 1} (seed {recipe.seed}, batch {number}, first row {first!r}); "
-        "go on from the last checkpoint with --resume --set learning_rate=... lower"
+        f"the loss or its gradient is not finite at step {number + 1} (seed {recipe.seed}, "
+        f"batch {number}, first row {first!r}); go on from the last checkpoint with "
+        "--resume --set learning_rate=... lower"
     )

@@ -27,7 +27,7 @@ class Batch(NamedTuple):
     at: Int[Array, " S"]
     target: Int[Array, " S"]
     weight: Float[Array, " S"]  # 0 fills up
-    look: Int[Array, "S 2"]  # flat positions [from, to) to recall; to = 0: anywhere
+    look: Int[Array, "S 2"]  # flat positions [from, to) to recall; to = 0: anywhere, to < 0: nothing
 
 
 class Measures(NamedTuple):
@@ -48,21 +48,23 @@ def loss(
     got, _, read_load = decoder.read_chunk(p, cfg, batch.tokens, batch.segment, state)
     flat = jax.tree.map(lambda x: x.reshape(rows * length, -1), got)
     x, gathered, key, value = flat.hidden[batch.at], flat.gathered[batch.at], flat.key, flat.value
+    visible = _visible(batch)
     position = jnp.arange(rows * length)
-    other = position // length != batch.at[:, None] // length
-    visible = (other | (position <= batch.at[:, None])) & (batch.tokens.reshape(-1) != 0)
     here = (position >= batch.look[:, :1]) & (position < batch.look[:, 1:])
-    looks = batch.look[:, 1] > 0
+    nowhere = batch.look[:, 1] < 0
+    looks = batch.look[:, 1] != 0
     load, look_loss, found = [*read_load], jnp.zeros(()), jnp.zeros(())
     for layer in p.answer:
         query = answer.layer_query(layer, cfg, x, gathered)
-        recalled, weight = answer.recall(layer, cfg, query, key, value, visible)
+        recalled, weight, nothing = answer.recall(layer, cfg, query, key, value, visible)
         x, expert_load = answer.layer_update(layer, cfg, x, recalled)
         load.append(expert_load)
         pointer = weight[:, POINTER_HEAD]
-        mass = jnp.where(here, pointer, 0.0).sum(-1)
+        null = nothing[:, POINTER_HEAD]
+        mass = jnp.where(nowhere, null, jnp.where(here, pointer, 0.0).sum(-1))
         look_loss += mean(-jnp.log(mass + 1e-9), looks)
-        found = mean(jnp.where(here, pointer, 0.0).max(-1) >= pointer.max(-1), looks)
+        best = jnp.where(nowhere, null, jnp.where(here, pointer, 0.0).max(-1))
+        found = mean(best >= jnp.maximum(pointer.max(-1), null), looks)
     scores = decoder.logits(p, x)
     wanted = jnp.take_along_axis(scores, batch.target[:, None], -1)[:, 0]
     nll = jax.nn.logsumexp(scores, -1) - wanted
@@ -71,6 +73,20 @@ def loss(
     total = of_answer + text_weight * of_text + look_weight * look_loss
     right = mean(scores.argmax(-1) == batch.target, asked)
     return total, Measures(total, of_text, of_answer, right, found, jnp.stack(load))
+
+
+def _visible(batch: Batch) -> Bool[Array, "S N"]:
+    """Documents of all rows, the own row's up to the position; of questions and answers the own one only.
+
+    As when a question is asked of a reading: nobody else's question is in the memory.
+    """
+    rows, length = batch.tokens.shape
+    position, row = jnp.arange(rows * length), jnp.arange(rows * length) // length
+    segment, at = batch.segment.reshape(-1), batch.at[:, None]
+    before = (row == row[at]) & (position <= at)
+    document = (segment == 0) & (before | (row != row[at]))
+    own = (segment == segment[at]) & before
+    return (document | own) & (batch.tokens.reshape(-1) != 0)
 
 
 def mean(

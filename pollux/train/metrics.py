@@ -1,18 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run shows: a progress bar, a CSV, TensorBoard events, and a picture of the loss at the end."""
+"""What a run shows: progress, a CSV, TensorBoard events, and a picture of the loss at the end."""
 
 import csv
+import os
+import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import rich.console
 import rich.progress
-import tensorboardX
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto import event_pb2
 
 from pollux.train.loss import Measures
 from pollux.train.recipe import Recipe
 
-COLUMNS = ("step", "loss", "text", "answer", "right", "found", "busiest", "gradient", "tokens_per_s")
+COLUMNS = (
+    "step",
+    "loss",
+    "text",
+    "answer",
+    "right",
+    "found",
+    "busiest",
+    "gradient",
+    "tokens_per_s",
+)
+LINE_SECONDS = 10.0  # between lines where there is no terminal for a bar
 
 
 class Metrics:
@@ -20,12 +38,12 @@ class Metrics:
 
     def __init__(self, directory: Path, recipe: Recipe, first: int):
         self.directory = directory
-        self.rows = [r for r in read(directory / "metrics.csv") if r[0] <= first]
-        self.file = open(directory / "metrics.csv", "w", newline="", buffering=1)
-        self.csv = csv.writer(self.file)
-        self.csv.writerow(COLUMNS)
-        self.csv.writerows(self.rows)
-        self.board = tensorboardX.SummaryWriter(str(directory / "tensorboard"), purge_step=first)
+        self.recipe = recipe
+        self.rows = [row for row in read(directory / "metrics.csv") if row[0] <= first]
+        self.files = ExitStack()
+        self.csv = self._open_csv(directory / "metrics.csv")
+        self.board = self._open_board(directory / "tensorboard", first)
+        self.console = rich.console.Console(highlight=False, markup=False, soft_wrap=True)
         columns = (
             rich.progress.TextColumn("training {task.fields[name]}"),
             rich.progress.BarColumn(),
@@ -33,22 +51,53 @@ class Metrics:
             rich.progress.TextColumn("{task.fields[shown]}"),
             rich.progress.TimeRemainingColumn(),
         )
-        self.progress = rich.progress.Progress(*columns)
-        self.task = self.progress.add_task("", total=recipe.steps, completed=first, name=recipe.name, shown="")
+        self.progress = rich.progress.Progress(*columns, console=self.console)
+        self.task = self.progress.add_task(
+            "", total=recipe.steps, completed=first, name=recipe.name, shown=""
+        )
+        self.live = sys.stdout.isatty()
         self.clock = time.monotonic()
+        self.last_line = -LINE_SECONDS
+
+    def _open_csv(self, path: Path):
+        """A writer that goes on after the rows that are kept."""
+        beside = path.with_name(path.name + ".partial")
+        with open(beside, "w", newline="") as file:
+            csv.writer(file).writerows([COLUMNS, *self.rows])
+        os.replace(beside, path)
+        file = self.files.enter_context(open(path, "a", newline="", buffering=1))
+        return csv.writer(file)
+
+    def _open_board(self, directory: Path, first: int) -> EventsWriter:
+        # Not SummaryWriter: its thread dies where the disk is full, and the run then waits for it.
+        directory.mkdir(parents=True, exist_ok=True)
+        board = EventsWriter(str(directory / "events"), f".{first}")
+        self.files.callback(board.close)
+        board.write_event(event(first, session_log={"status": "START"}))  # forget later ones
+        return board
 
     def __enter__(self) -> "Metrics":
-        self.progress.start()
+        if self.live:
+            self.progress.start()
         return self
 
-    def __exit__(self, *_) -> None:
-        self.progress.stop()
-        self.file.close()
-        self.board.close()
-        if len(self.rows) > 1:
-            picture(self.rows, self.directory / "loss.png")
+    def __exit__(self, kind: type[BaseException] | None, *_) -> None:
+        if self.live:
+            self.progress.stop()
+        try:
+            self.files.close()
+            if len(self.rows) > 1:
+                picture(self.rows, self.directory / "loss.png")
+        except OSError:
+            if kind is None:  # else what ended the run is the news
+                raise
+
+    def say(self, text: str) -> None:
+        """A line for the person who waits."""
+        self.console.print(text)
 
     def add(self, number: int, m: Measures, gradient: float, tokens: int) -> None:
+        """What step `number` measured, on a batch of `tokens` tokens."""
         now = time.monotonic()
         load = np.asarray(m.load)
         busiest = float(load.max() * load.shape[1]) if load.size else 1.0
@@ -57,19 +106,46 @@ class Metrics:
         self.clock = now
         self.rows.append(row)
         self.csv.writerow([number, *(repr(x) for x in row[1:])])
-        for name, value in zip(COLUMNS[1:], row[1:], strict=True):
-            self.board.add_scalar(name, value, number)
-        shown = f"loss {row[1]:.3f}  answers {row[4]:.1%}  looks {row[5]:.1%}  load {busiest:.1f}  {row[-1]:,.0f} tok/s"
-        self.progress.update(self.task, completed=number, shown=shown)
+        values = [
+            summary.scalar(name, value).value[0]
+            for name, value in zip(COLUMNS[1:], row[1:], strict=True)
+        ]
+        self.board.write_event(event(number, summary=summary.Summary(value=values)))
+        self.board.flush()
+        self._show(row)
+
+    def _show(self, row: list[float]) -> None:
+        number, loss, _, _, right, found, busiest, _, speed = row
+        shown = (
+            f"loss {loss:.3f}  answers {right:.1%}  looks {found:.1%}  "
+            f"load {busiest:.1f}  {speed:,.0f} tok/s"
+        )
+        if self.live:
+            self.progress.update(self.task, completed=number, shown=shown)
+        elif number == self.recipe.steps or self.clock - self.last_line >= LINE_SECONDS:
+            self.last_line = self.clock
+            self.say(f"training {self.recipe.name}  {number}/{self.recipe.steps}  {shown}")
+
+
+def event(step: int, **content) -> Any:
+    """A TensorBoard event of now. Protobuf makes its classes while running, so no type is known."""
+    return vars(event_pb2)["Event"](wall_time=time.time(), step=step, **content)
 
 
 def read(path: Path) -> list[list[float]]:
-    """The rows of a metrics file; a torn last line is left out."""
+    """The rows of a metrics file; torn ones, such as the last of a killed run, are left out."""
     if not path.is_file():
         return []
-    with open(path, newline="") as file:
-        rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)]
-    return [[int(row[0]), *map(float, row[1:])] for row in rows if row[0].isdigit()]
+    whole, _, _ = path.read_bytes().rpartition(b"\n")
+    rows = []
+    for row in csv.reader(whole.decode("utf-8", "replace").splitlines()):
+        try:
+            number, *values = int(row[0]), *map(float, row[1:])
+        except (IndexError, ValueError):
+            continue
+        if len(values) == len(COLUMNS) - 1:
+            rows.append([number, *values])
+    return rows
 
 
 def picture(rows: list[list[float]], path: Path) -> None:
@@ -78,15 +154,23 @@ def picture(rows: list[list[float]], path: Path) -> None:
 
     table = np.array(rows)
     window = max(1, len(table) // 100)
-    smooth = lambda y: np.convolve(y, np.ones(window) / window, "valid")
+
+    def smooth(column: int) -> np.ndarray:
+        return np.convolve(table[:, column], np.ones(window) / window, "valid")
+
     figure = Figure((8, 4.5), layout="constrained")
     left = figure.subplots()
     right = left.twinx()
-    steps = smooth(table[:, 0])
+    steps = smooth(0)
     for column, label in ((3, "answers, nats a token"), (2, "text, nats a token")):
-        left.plot(steps, smooth(table[:, column]), label=label)
-    right.plot(steps, smooth(table[:, 4]), "k--", lw=1, label="answer tokens right")
+        left.plot(steps, smooth(column), label=label)
+    right.plot(steps, smooth(4), "k--", lw=1, label="answer tokens right")
     left.set(xlabel="step", ylabel="nats a token", yscale="log")
     right.set(ylabel="share", ylim=(0, 1))
     figure.legend(loc="outside upper center", ncols=3)
-    figure.savefig(path, dpi=120)
+    beside = path.with_name(path.name + ".partial")
+    try:
+        figure.savefig(beside, dpi=120, format="png")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 """Recipes: everything a training run is, as data."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pollux.config import SPARK, TINY, Config
@@ -42,11 +42,11 @@ GENRES = {
     "code": 1.5,
     "random": 0.7,
 }
-SKILLS = {"find": 4.0, "absent": 2.0, "quote": 2.0, "point": 2.0, "other": 0.8}
+SKILLS = {"find": 4.0, "absent": 2.5, "quote": 2.0, "point": 2.0, "other": 0.8}
 NEEDLES = {"find": 8.0, "absent": 3.0, "quote": 2.0, "point": 2.0, "other": 0.8}
 
 SHORT = Stage(steps=2_000, rows=4, length=1_024, supervised=640, genres=GENRES, skills=SKILLS)
-LONG = dataclasses.replace(SHORT, steps=700, rows=2, length=4_096, skills=NEEDLES, facts=(10, 40))
+LONG = replace(SHORT, steps=700, rows=2, length=4_096, skills=NEEDLES, facts=(10, 40))
 
 RECIPES = {
     r.name: r
@@ -56,7 +56,7 @@ RECIPES = {
             name="tiny",
             config=TINY,
             stages=(
-                dataclasses.replace(
+                replace(
                     SHORT,
                     steps=300,
                     length=256,
@@ -71,7 +71,10 @@ RECIPES = {
 
 
 def override(recipe: Recipe, settings: list[str]) -> Recipe:
-    """`recipe` with settings like `learning_rate=1e-3` or `stages.0.steps=50` applied; an unknown key is an error."""
+    """`recipe` with settings like `learning_rate=1e-3` or `stages.0.steps=50` applied.
+
+    Raises RecipeError where one is malformed, its key unknown or its value of another type.
+    """
     for setting in settings:
         key, found, text = setting.partition("=")
         if not found:
@@ -83,7 +86,7 @@ def override(recipe: Recipe, settings: list[str]) -> Recipe:
 def _replaced(value: Any, path: list[str], text: str, setting: str) -> Any:
     head, *rest = path
     if isinstance(value, tuple):
-        if not head.isdigit() or int(head) >= len(value):
+        if not head.isdecimal() or int(head) >= len(value):
             raise RecipeError(f"--set {setting}: there are {len(value)} entries, counted from 0")
         inner = _leaf(value[int(head)], rest, text, setting)
         return (*value[: int(head)], inner, *value[int(head) + 1 :])
@@ -91,10 +94,12 @@ def _replaced(value: Any, path: list[str], text: str, setting: str) -> Any:
         if head not in value:
             raise RecipeError(f"--set {setting}: no {head!r}; there are {', '.join(value)}")
         return {**value, head: _leaf(value[head], rest, text, setting)}
+    if not dataclasses.is_dataclass(value):
+        raise RecipeError(f"--set {setting}: {head!r} is inside a {type(value).__name__}")
     known = [f.name for f in dataclasses.fields(value)]
     if head not in known:
         raise RecipeError(f"--set {setting}: no {head!r}; there are {', '.join(known)}")
-    return dataclasses.replace(value, **{head: _leaf(getattr(value, head), rest, text, setting)})
+    return replace(value, **{head: _leaf(getattr(value, head), rest, text, setting)})
 
 
 def _leaf(value: Any, rest: list[str], text: str, setting: str) -> Any:

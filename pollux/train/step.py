@@ -2,14 +2,18 @@
 """One step of training: gradient, AdamW, and the routers' balance."""
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
+from pollux import sharding
 from pollux.model import decoder, moe
-from pollux.params import weights
+from pollux.params import abstract, weights
 from pollux.train.loss import Batch, Measures, loss
 from pollux.train.recipe import Recipe
 
@@ -65,6 +69,34 @@ def step(recipe: Recipe, state: State, batch: Batch) -> tuple[State, Measures, j
         params = balanced(params, measures.load, recipe.balance_rate)
     norm = optax.global_norm(gradient)
     return State(params=params, optimizer=after, step=state.step + 1), measures, norm
+
+
+def shardings(recipe: Recipe, on: Mesh) -> State:
+    """Where each array of the state lives: the optimizer's moments with their weights."""
+    declared = decoder.declare(recipe.config)
+    placed, copied = sharding.shardings(declared, on), sharding.everywhere(on)
+    state = jax.eval_shape(partial(start, recipe), abstract(declared))
+
+    def is_weights(x: Any) -> bool:
+        return isinstance(x, decoder.Decoder)
+
+    return jax.tree.map(lambda x: placed if is_weights(x) else copied, state, is_leaf=is_weights)
+
+
+def sharded(
+    recipe: Recipe, on: Mesh
+) -> Callable[[State, Batch], tuple[State, Measures, jax.Array]]:
+    """`step`, compiled for a mesh; it takes the state's memory over.
+
+    Rows and supervised positions of a batch must divide by the mesh's data x fsdp.
+    """
+    state, copied = shardings(recipe, on), sharding.everywhere(on)
+    return jax.jit(
+        partial(step, recipe),
+        in_shardings=(state, sharding.batch_sharding(on)),
+        out_shardings=(state, copied, copied),
+        donate_argnums=0,
+    )
 
 
 def balanced(params: decoder.Decoder, load: jax.Array, rate: float) -> decoder.Decoder:

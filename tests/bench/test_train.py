@@ -35,7 +35,7 @@ def test_mixtral_has_as_many_active_parameters():
 
 
 def fake_measure(speeds: dict[str, float], asked: list):
-    """Steps of 1,000 tokens; a candidate's speed is that of the first of `speeds` it is named by."""
+    """Steps of 1,000 tokens; the first of `speeds` that names a candidate is its speed."""
 
     def measure(candidate: train.Candidate, seconds: float) -> dict:
         asked.append((candidate, seconds))

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The state of a training run on disk: Orbax checkpoints, the newest two, with checksums.
+
+Orbax writes beside and renames, so a run killed while saving has its earlier checkpoint whole. What
+it does not notice is a bit that flipped; what it tells in thousands of lines is a full disk or a
+torn file. So room is made sure of before it writes, and checksums are compared before it reads.
+"""
+
+import json
+import os
+import shutil
+import zlib
+from functools import partial
+from pathlib import Path
+
+import jax
+import orbax.checkpoint as orbax
+
+from pollux import params
+from pollux.errors import RecipeError, SpaceError
+from pollux.model import decoder
+from pollux.train import step as stepping
+from pollux.train.recipe import Recipe
+
+CHECKSUMS = "crc32.json"
+KEPT = 2
+
+
+class Saves:
+    """The checkpoints of the run in `directory`; `notes`: what a person should hear of them."""
+
+    def __init__(self, directory: Path):
+        self.run = directory
+        self.directory = (directory / "checkpoints").absolute()
+        self.notes: list[str] = []
+        self._drop_unfinished()
+        options = orbax.CheckpointManagerOptions(max_to_keep=KEPT, enable_async_checkpointing=False)
+        self.manager = orbax.CheckpointManager(self.directory, options=options)
+
+    def __enter__(self) -> "Saves":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.manager.close()
+
+    @property
+    def newest(self) -> int | None:
+        """Its step."""
+        return self.manager.latest_step()
+
+    def save(self, number: int, state: stepping.State) -> None:
+        """Raises SpaceError; the checkpoints before stay as they are."""
+        try:
+            self._make_sure_of_room(sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
+            self.manager.save(number, args=orbax.args.StandardSave(state))
+            beside = self.directory / str(number) / (CHECKSUMS + ".partial")
+            beside.write_text(json.dumps(checksums(beside.parent)))
+            os.replace(beside, beside.with_name(CHECKSUMS))
+        except (OSError, ValueError) as error:
+            self._drop_unfinished()
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            raise SpaceError(
+                f"cannot write a checkpoint in {self.run} ({reason}); "
+                "free space and go on with --resume"
+            ) from None
+
+    def restore(self, recipe: Recipe) -> stepping.State:
+        """From the newest checkpoint that is whole. Raises RecipeError if none is.
+
+        Newer ones are put aside, because Orbax saves nothing older than what it has.
+        """
+        wanted = abstract(recipe)
+        broken: dict[int, str] = {}
+        for number in sorted(self.manager.all_steps(), reverse=True):
+            if not whole(self.directory / str(number)):
+                broken[number] = "its checksums differ"
+                continue
+            try:
+                state = self.manager.restore(number, args=orbax.args.StandardRestore(wanted))
+            except Exception as error:  # whatever a foreign file makes Orbax raise
+                broken[number] = (str(error) or type(error).__name__).splitlines()[0]
+                continue
+            for other in broken:
+                self._put_aside(other, number)
+            self.manager.reload()
+            assert isinstance(state, stepping.State)
+            return state
+        told = "; ".join(f"step {number}: {reason}" for number, reason in broken.items())
+        raise RecipeError(
+            f"no checkpoint in {self.run} can be read ({told}): begin again with another --out"
+        )
+
+    def _put_aside(self, number: int, used: int) -> None:
+        aside = self.run / f"unreadable-{number}"
+        shutil.rmtree(aside, ignore_errors=True)
+        os.replace(self.directory / str(number), aside)
+        self.notes.append(
+            f"the checkpoint at step {number} cannot be read (now {aside}): on from step {used}"
+        )
+
+    def _make_sure_of_room(self, size: int) -> None:
+        """Raises OSError unless `size` bytes and a little more can be written."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self.directory / "room.partial"
+        try:
+            with open(path, "wb") as file:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, size + size // 20 + 2**20)
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _drop_unfinished(self) -> None:
+        for path in self.directory.glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def abstract(recipe: Recipe) -> stepping.State:
+    """The shapes of a state, without its arrays."""
+    weights = params.abstract(decoder.declare(recipe.config))
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
+        jax.eval_shape(partial(stepping.start, recipe), weights),
+    )
+
+
+def checksums(path: Path) -> dict[str, int]:
+    """CRC-32 of every file of a checkpoint, by its name."""
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    ours = (CHECKSUMS, CHECKSUMS + ".partial")
+    return {
+        str(file.relative_to(path)): zlib.crc32(file.read_bytes())
+        for file in files
+        if file.name not in ours
+    }
+
+
+def whole(path: Path) -> bool:
+    """Without checksums it passes: killed between Orbax's renaming, which is enough, and ours."""
+    try:
+        return json.loads((path / CHECKSUMS).read_text()) == checksums(path)
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False

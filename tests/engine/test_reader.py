@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading in chunks: the same memory whatever the chunk, the place and the company."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import pollux
+from pollux import prompt
+from pollux.config import BLOCK
+from pollux.engine import reader
+from pollux.model import decoder, read
+
+
+def whole_memory(model, part):
+    """Keys and values of one part by the plain forward pass, float32."""
+    loaded = model.loaded
+    ids = np.concatenate(
+        [prompt.part_header(loaded.tokenizer, part.name), loaded.tokenizer.encode(part.text)]
+    )
+    ids = np.pad(ids, (0, -len(ids) % BLOCK)).astype(np.int32)[None]
+    state = read.empty_state(loaded.config, 1)
+    got, _, _ = decoder.read_chunk(loaded.weights, loaded.config, ids, jnp.zeros_like(ids), state)
+    return ids[0], np.asarray(got.key[0]), np.asarray(got.value[0])
+
+
+def floats(reading, what):
+    scales = np.repeat(getattr(reading, f"{what}_scales"), BLOCK)
+    return getattr(reading, f"{what}s").astype(np.float32) * scales[:, None], scales
+
+
+def test_memory_is_the_plain_forward_pass_within_half_a_step(model, parts):
+    reading = model.read(*parts)
+    for part, span in zip(parts, reading.parts, strict=True):
+        ids, key, value = whole_memory(model, part)
+        size = span.end - span.start
+        assert np.array_equal(reading.tokens[span.start : span.end], ids[:size])
+        for what, expected in (("key", key), ("value", value)):
+            got, scale = floats(reading, what)
+            error = np.abs(got[span.start : span.end] - expected[:size]).max(-1)
+            assert (error <= 0.5 * scale[span.start : span.end] + 1e-4).all()
+
+
+@pytest.mark.parametrize("size", [64, 192, 1024])
+def test_any_chunk_size_gives_the_same_memory(model, parts, monkeypatch, size):
+    whole = model.read(*parts)
+    monkeypatch.setattr(reader, "CHUNK", size)
+    chunked = model.read(*parts)
+    assert np.array_equal(whole.tokens, chunked.tokens)
+    for what in ("keys", "values"):
+        steps = np.abs(getattr(whole, what).astype(int) - getattr(chunked, what))
+        assert steps.max() <= 1 and (steps > 0).mean() < 0.01  # rounding at the edge of a step
+
+
+def test_pieces_tokenized_apart_are_the_tokens_of_the_whole(model, parts, monkeypatch):
+    whole = model.read(*parts)
+    monkeypatch.setattr(reader, "PIECE", 50)
+    assert np.array_equal(model.read(*parts).tokens, whole.tokens)
+
+
+def test_parts_do_not_see_each_other(model, parts):
+    together, alone = model.read(*parts), model.read(parts[1])
+    span = together.parts[1]
+    size = span.end - span.start
+    got = together.keys[span.start : span.end].astype(int)
+    assert np.abs(got - alone.keys[:size]).max() <= 1
+
+
+def test_saved_equals_fresh(model, parts, tmp_path):
+    fresh = model.read(*parts)
+    saved = model.read(*parts, save=tmp_path / "a.reading")
+    again = model.open(tmp_path / "a.reading")
+    for what in ("keys", "values", "key_scales", "value_scales", "tokens"):
+        assert np.array_equal(getattr(fresh, what), getattr(saved, what))
+        assert np.array_equal(getattr(fresh, what), getattr(again, what))
+    assert fresh.parts == again.parts
+    copied = fresh.save(tmp_path / "b.reading")
+    assert np.array_equal(copied.keys, again.keys)
+
+
+def test_progress_counts_every_token_and_character(model, parts):
+    seen = []
+    reading = model.read(*parts, report=lambda p: seen.append((p.tokens, p.characters)))
+    assert seen[-1] == (reading.num_valid, sum(len(part.text) for part in parts))
+
+
+def test_interrupted_reading_leaves_nothing(model, parts, tmp_path):
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        model.read(*parts, save=tmp_path / "a.reading", report=stop)
+    with pytest.raises(pollux.ReadingError, match=r"a\.reading"):
+        model.open(tmp_path / "a.reading")
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def test_nothing_to_read_is_refused(model):
+    with pytest.raises(pollux.InputError, match="name a file"):
+        model.read()

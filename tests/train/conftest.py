@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A copy task: a document of random tokens, then the same again as question and answer."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pollux.config import TINY
+from pollux.data.mixture import Stage
+from pollux.train.loss import Batch
+from pollux.train.recipe import Recipe
+
+ROWS, LENGTH = 2, 64
+COPIED = LENGTH // 2
+
+
+def copy_batch(number, rows=ROWS, vocab=256):
+    """Each answer position is to say the next token, and to look at the one that stood there."""
+    rng = np.random.default_rng(number)
+    tokens = rng.integers(17, vocab, (rows, LENGTH))
+    tokens[:, COPIED:] = tokens[:, :COPIED]
+    segment = np.repeat([0, 1], COPIED)[None].repeat(rows, 0)
+    at = (np.arange(rows)[:, None] * LENGTH + np.arange(COPIED, LENGTH - 1)).ravel()
+    look = np.stack([at - COPIED + 1, at - COPIED + 2], 1)
+    arrays = (tokens, segment, at, tokens.ravel()[at + 1])
+    tokens, segment, at, target = (jnp.asarray(x, jnp.int32) for x in arrays)
+    weight = jnp.ones(len(at), jnp.float32)
+    return Batch(tokens, segment, at, target, weight, jnp.asarray(look, jnp.int32))
+
+
+@pytest.fixture(scope="session", name="copy_batch")
+def copy_batch_fixture():
+    return copy_batch
+
+
+@pytest.fixture(scope="session")
+def recipe():
+    config = dataclasses.replace(TINY, vocab_size=256)
+    stage = Stage(steps=40, rows=ROWS, length=LENGTH, supervised=62, genres={}, skills={})
+    return Recipe(name="copy", config=config, stages=(stage,), learning_rate=5e-3, warmup_steps=4)

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is trained: answers at their positions, from the memory they would have when asked."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pollux import params
+from pollux.model import decoder
+from pollux.train.loss import Measures, loss, mean
+
+LENGTH = 64
+HALF = LENGTH // 2
+
+
+@pytest.fixture(scope="module")
+def weights(recipe):
+    return params.initialise(decoder.declare(recipe.config), jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def measure(recipe, weights):
+    """The measures of a batch, by the same compiled function for all."""
+    compiled = jax.jit(partial(loss, weights, recipe.config, look_weight=0.5, text_weight=0.25))
+    return lambda batch: Measures(*map(np.asarray, compiled(batch=batch)[1]))
+
+
+def changed(batch, row, columns, token=7):
+    return batch._replace(tokens=batch.tokens.at[row, columns].set(token))
+
+
+def of_row(batch, row):
+    """The batch with answers in one row alone."""
+    return batch._replace(weight=jnp.where(batch.at // LENGTH == row, batch.weight, 0.0))
+
+
+def test_equals_the_plain_forward_pass(recipe, weights, measure, copy_batch):
+    """One row: the same logits as `decoder.answers` gives when it may recall every key."""
+    cfg = dataclasses.replace(recipe.config, recall_top_k=LENGTH)
+    batch = copy_batch(0, rows=1)
+    logits = jax.jit(decoder.answers, static_argnums=1)(
+        weights, cfg, batch.tokens[0], batch.segment[0], batch.at
+    )
+    right = jnp.take_along_axis(jax.nn.log_softmax(logits), batch.target[:, None], 1)
+    got = measure(batch)
+    np.testing.assert_allclose(got.answer, -right.mean(), rtol=1e-4)
+    np.testing.assert_allclose(got.right, (logits.argmax(-1) == batch.target).mean(), atol=1e-6)
+
+
+def test_answer_positions_only(measure, copy_batch):
+    batch = copy_batch(0)
+    expected = measure(batch)
+    assert np.isfinite(expected.loss)
+    silent = batch._replace(weight=batch.weight.at[3].set(0.0))
+    other = silent._replace(target=silent.target.at[3].set(9))
+    assert measure(silent).loss == measure(other).loss != expected.loss
+    nothing = measure(batch._replace(weight=0 * batch.weight, look=0 * batch.look))
+    assert nothing.loss == nothing.answer == nothing.text == nothing.found == 0
+
+
+def test_text_weighs_less_than_answers(measure, copy_batch):
+    batch = copy_batch(0)
+    batch = batch._replace(look=0 * batch.look)
+    answers, text = measure(batch), measure(batch._replace(weight=batch.weight / 2))
+    assert text.answer == answers.text == 0
+    np.testing.assert_allclose(text.text, answers.answer, rtol=1e-6)
+    np.testing.assert_allclose(text.loss, 0.25 * answers.loss, rtol=1e-6)
+
+
+def test_documents_of_other_rows_are_negatives(measure, copy_batch):
+    batch = of_row(copy_batch(0), 0)
+    expected = measure(batch).answer
+    assert measure(changed(batch, 1, slice(0, HALF))).answer != expected
+    assert abs(measure(changed(batch, 1, slice(HALF, LENGTH))).answer - expected) < 1e-5
+
+
+def test_nothing_later_and_no_padding_is_seen(measure, copy_batch):
+    batch = copy_batch(0)
+    early = batch._replace(
+        weight=jnp.where(batch.at < HALF + 10, batch.weight, 0.0), look=0 * batch.look
+    )
+    expected = measure(early).answer
+    assert abs(measure(changed(early, 0, slice(HALF + 11, LENGTH))).answer - expected) < 1e-5
+    gone, seen = (measure(changed(early, 1, slice(0, HALF), token)) for token in (0, 7))
+    assert gone.answer < seen.answer < expected * 2  # fewer negatives, less to confuse
+
+
+def test_looks(measure, copy_batch):
+    """Where to look counts; looks at nothing ask for the null key; none ask for nothing."""
+    batch = copy_batch(0)
+    right = measure(batch)
+    assert right.found > 0.9
+    wrong = measure(batch._replace(look=(batch.look + 7) % HALF))
+    assert wrong.loss > right.loss + 1
+    assert wrong.found < 0.1
+    absent = measure(batch._replace(look=0 * batch.look - 1))
+    assert absent.loss > right.loss
+    assert absent.found < 0.1
+    anywhere = measure(batch._replace(look=0 * batch.look))
+    assert anywhere.loss == anywhere.answer == right.answer
+
+
+def test_load_is_that_of_every_layer(recipe, measure, copy_batch):
+    load = measure(copy_batch(0)).load
+    cfg = recipe.config
+    assert load.shape == (cfg.read_layers + cfg.answer_layers, cfg.experts.num_experts)
+    np.testing.assert_allclose(load.sum(1), 1.0, rtol=1e-5)
+
+
+def test_mean():
+    x = jnp.array([1.0, 2.0, 6.0])
+    assert mean(x, jnp.array([1.0, 0.0, 1.0])) == 3.5
+    assert mean(x, jnp.zeros(3)) == 0.0
+    assert mean(x > 1, jnp.array([True, True, False])) == 0.5
