@@ -50,7 +50,7 @@ setup: $(FULL)
 
 # The shell, not make, reads DEPTH and NEEDLE, so quotes in them do no harm.
 ask: $(BASE)
-	@$(BIN)/python -m pollux.examples.ask $${DEPTH:+--depth "$$DEPTH"} $${NEEDLE:+--needle "$$NEEDLE"}
+	@$(BIN)/python -m pollux.demo $${DEPTH:+--depth "$$DEPTH"} $${NEEDLE:+--needle "$$NEEDLE"}
 
 test: lint
 	$(BIN)/python -m pytest

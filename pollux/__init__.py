@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pollux.engine import model as engine
 from pollux.engine import reader
-from pollux.engine.answer import Answer, Respondent, Sampling
+from pollux.engine.answer import GREEDY, Answer, Respondent, Sampling
 from pollux.engine.reader import Progress, Report
 from pollux.engine.source import Source
 from pollux.errors import (
@@ -72,12 +72,12 @@ class Model:
         readings = [Reading.open(path, *mine) for path in paths]
         return readings[0] if len(readings) == 1 else Reading.combine(readings)
 
-    def ask(self, reading: Reading, question: str, sampling: Sampling = Sampling()) -> Answer:
+    def ask(self, reading: Reading, question: str, sampling: Sampling = GREEDY) -> Answer:
         """Answers from `reading`. The same question to the same reading gives the same answer."""
         return self.respondent(reading).ask(question, sampling)
 
     def stream(
-        self, reading: Reading, question: str, sampling: Sampling = Sampling()
+        self, reading: Reading, question: str, sampling: Sampling = GREEDY
     ) -> Iterator[str | Answer]:
         """Pieces of text as they come; last, the Answer."""
         return self.respondent(reading).stream(question, sampling)
@@ -99,8 +99,9 @@ def parts_of(inputs: Sequence[str | Path | Part]) -> Iterator[Part]:
     """`Part`s as they are, files and directories opened; InputError when there is nothing."""
     if not inputs:
         raise InputError("nothing to read; name a file, a directory or a Part")
-    for named, group in itertools.groupby(inputs, lambda one: not isinstance(one, Part)):
-        yield from open_parts(list(group)) if named else group
+    for given, group in itertools.groupby(inputs, lambda one: isinstance(one, Part)):
+        together = list(group)
+        yield from together if given else open_parts(together)
 
 
 def load(weights: str | Path | None = None) -> Model:

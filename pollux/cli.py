@@ -37,10 +37,17 @@ app.add_typer(bench.app, name="bench")
 app.add_typer(evals.app, name="eval")
 console = rich.console.Console(stderr=True)
 
+SHOWN_SKIPPED = 8
+
 Inputs = Annotated[
-    list[Path], typer.Argument(help="Files and directories (text, code), - for standard input, or saved readings.")
+    list[Path],
+    typer.Argument(
+        help="Files and directories (text, code), - for standard input, or saved readings."
+    ),
 ]
-Weights = Annotated[Path | None, typer.Option(help="A weights file; by default spark, from the package.")]
+Weights = Annotated[
+    Path | None, typer.Option(help="A weights file; by default spark, from the package.")
+]
 MaxTokens = Annotated[int, typer.Option(help="Stop an answer after this many tokens.")]
 Temperature = Annotated[float, typer.Option(help="0: the likeliest answer; higher: more varied.")]
 Seed = Annotated[int, typer.Option(help="The same seed repeats the same sampled answer.")]
@@ -49,24 +56,31 @@ Seed = Annotated[int, typer.Option(help="The same seed repeats the same sampled 
 @app.command("read")
 def read_command(
     inputs: Annotated[list[Path], typer.Argument(help="Files and directories, in reading order.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where to save, as in NAME.reading.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Where to save, as in NAME.reading.")
+    ],
     weights: Weights = None,
 ) -> None:
-    """Read files once and save the reading: a directory of about 133 bytes a token."""
-    from pollux import parts_of
+    """Read files once and save the reading: a directory of about 130 bytes a token."""
+    from pollux.engine import reader
+    from pollux.media.inputs import open_parts
 
     model = loaded(weights)
-    parts = parts_of(inputs)
+    parts = open_parts(inputs)
     with reading_progress() as report:
-        reading = model.read(*parts, save=output, report=report)
-    notes(reading.parts)
-    typer.echo(f"{output}: {reading.num_valid:,} tokens of {len(reading.parts)} parts, {reading.nbytes:,} bytes")
+        reading = reader.read(model.loaded, parts, output, report)
+    notes(reading.parts, parts.skipped)
+    typer.echo(
+        f"{output}: {reading.num_valid:,} tokens of {len(reading.parts)} parts, {reading.nbytes:,} bytes"
+    )
 
 
 @app.command()
 def ask(
     inputs: Inputs,
-    question: Annotated[list[str], typer.Option("-q", "--question", help="May be given several times.")],
+    question: Annotated[
+        list[str], typer.Option("-q", "--question", help="May be given several times.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a question.")] = False,
     max_tokens: MaxTokens = 256,
     temperature: Temperature = 0.0,
@@ -84,12 +98,16 @@ def ask(
     sampling = Sampling(max_tokens=max_tokens, temperature=temperature, seed=seed)
     for text in question:
         if not text.strip():
-            raise InputError("the question is empty; ask something, as in -q 'What is the secret word?'")
+            raise InputError(
+                "the question is empty; ask something, as in -q 'What is the secret word?'"
+            )
     model = loaded(weights)
     reading = opened(model, inputs)
     for text in question:
         if as_json:
-            typer.echo(json.dumps(as_dict(text, model.ask(reading, text, sampling)), ensure_ascii=False))
+            typer.echo(
+                json.dumps(as_dict(text, model.ask(reading, text, sampling)), ensure_ascii=False)
+            )
         else:
             show_stream(model.stream(reading, text, sampling))
 
@@ -124,26 +142,39 @@ def info(path: Annotated[Path, typer.Argument(help="A reading or a weights file.
 
     if path.suffix == ".safetensors":
         weights, config, fingerprint = checkpoint.load(path)
-        typer.echo(f"{path}: weights of {config.name}, {params.count(weights):,} parameters, fingerprint {fingerprint}")
+        typer.echo(
+            f"{path}: weights of {config.name}, {params.count(weights):,} parameters, fingerprint {fingerprint}"
+        )
         for field in dataclasses.fields(config):
             typer.echo(f"  {field.name} = {getattr(config, field.name)}")
         typer.echo(f"presets: {', '.join(PRESETS)}")
         return
     reading = Reading.open(path)
     reading.verify()
-    typer.echo(f"{path}: {reading.num_valid:,} tokens of {len(reading.parts)} parts, {reading.nbytes:,} bytes, whole")
-    typer.echo(f"  weights {reading.weights_fingerprint}, tokenizer {reading.tokenizer_fingerprint}")
+    typer.echo(
+        f"{path}: {reading.num_valid:,} tokens of {len(reading.parts)} parts, {reading.nbytes:,} bytes, whole"
+    )
+    typer.echo(
+        f"  weights {reading.weights_fingerprint}, tokenizer {reading.tokenizer_fingerprint}"
+    )
     for part in reading.parts:
-        typer.echo(f"  {part.end - part.start:>12,} tokens  {part.kind}  {part.name}  {part.note}".rstrip())
+        typer.echo(
+            f"  {part.end - part.start:>12,} tokens  {part.kind}  {part.name}  {part.note}".rstrip()
+        )
 
 
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="spark or tiny.")],
-    out: Annotated[Path | None, typer.Option(help="Directory of the run; by default runs/RECIPE.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory of the run; by default runs/RECIPE.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
+    ] = False,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, as in learning_rate=1e-3 or stages.0.steps=50.")
+        list[str] | None,
+        typer.Option("--set", help="key=value, as in learning_rate=1e-3 or stages.0.steps=50."),
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Start from these weights.")] = None,
 ) -> None:
@@ -171,7 +202,9 @@ def tokenizer(
     train_tokenizer(corpora.tokenizer_lines(), vocab_size, output)
     made = Tokenizer.load(output)
     held_out = bytes_per_token(made, [war_and_peace().text])
-    typer.echo(f"{output}: {made.vocab_size:,} pieces, {held_out:.2f} bytes a token of War and Peace")
+    typer.echo(
+        f"{output}: {made.vocab_size:,} pieces, {held_out:.2f} bytes a token of War and Peace"
+    )
 
 
 def training() -> tuple[Any, Any]:
@@ -196,25 +229,32 @@ def loaded(weights: Path | None) -> Any:
 
 def opened(model: Any, inputs: list[Path]) -> Any:
     """A reading of the inputs: saved ones are opened, files are read unless they were before."""
-    from pollux import Reading, parts_of
+    from pollux import Reading
     from pollux.engine import shelf
+    from pollux.media.inputs import open_parts
 
     saved = [path for path in inputs if path.is_dir() and path.suffix == ".reading"]
     files = [path for path in inputs if path not in saved]
     readings = [model.open(*saved)] if saved else []
     if files:
-        held = list(parts_of(files)) if Path("-") in files else None
+        opening = open_parts(files)
+        held = list(opening)  # standard input can be read only once
         with reading_progress() as report:
-            reading, _ = shelf.read_or_open(model.loaded, lambda: held or parts_of(files), report)
-        notes(reading.parts)
+            reading, _ = shelf.read_or_open(model.loaded, held, report)
+        notes(reading.parts, opening.skipped)
         readings.append(reading)
     return readings[0] if len(readings) == 1 else Reading.combine(readings)
 
 
-def notes(parts: Any) -> None:
+def notes(parts: Any, skipped: list[Any]) -> None:
+    """What was mended in the parts, and which files were left out."""
     for part in parts:
         if part.note:
             console.print(f"{part.name}: {part.note}", markup=False)
+    for one in skipped[:SHOWN_SKIPPED]:
+        console.print(f"left out: {one.path} {one.reason}", markup=False)
+    if len(skipped) > SHOWN_SKIPPED:
+        console.print(f"left out: {len(skipped) - SHOWN_SKIPPED} more files", markup=False)
 
 
 @contextmanager
@@ -267,9 +307,8 @@ def main() -> None:
     """Runs the command line; every foreseen mistake is one line and exit code 1, Ctrl-C is 130."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA's chatter about its own cache
     try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        if code := app(standalone_mode=False):
+            fail("interrupted; nothing half-written is kept", int(code))
     except PolluxError as error:
         fail(str(error), 1)
     except KeyboardInterrupt:

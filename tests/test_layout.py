@@ -37,6 +37,7 @@ LAYERS: dict[str, set[str]] = {
     "bench": {*BELOW_EVALS, "train"},
     "cli": {*BELOW_EVALS, "train", "evals", "bench", "examples"},
     "examples": BELOW_ENGINE | {"engine", FACE},
+    "demo": {*BELOW_EVALS, "cli"},
     "__main__": {"cli"},
 }
 

@@ -18,7 +18,9 @@ Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write the n
 @app.command()
 def read(
     repeats: Annotated[int, typer.Option(help="Runs of each length; medians are shown.")] = 3,
-    weights: Annotated[Path | None, typer.Option(help="By default spark, from the package.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="By default spark, from the package.")
+    ] = None,
     output: Output = None,
 ) -> None:
     """Reading and answering at 10k, 64k and 1M tokens: speed, disk, memory, and how they grow."""
@@ -26,7 +28,14 @@ def read(
     from pollux.bench.machine import machine
 
     table = rich.table.Table(
-        "tokens", "tok/s", "text MB/s", "bytes/token", "peak MiB", "open s", "first answer s", "answer s"
+        "tokens",
+        "tok/s",
+        "text MB/s",
+        "bytes/token",
+        "peak MiB",
+        "open s",
+        "first answer s",
+        "answer s",
     )
     found = bench.bench_read(repeats=repeats, weights=weights)
     for row in found:
@@ -76,4 +85,6 @@ def moe(
     from pollux.bench.moe import bench_moe
 
     console.print(bench_moe(out=out, steps=steps, resume=resume).table())
-    console.print_json(json.dumps({"picture": str(out / "moe.png"), "numbers": str(out / "moe.json")}))
+    console.print_json(
+        json.dumps({"picture": str(out / "moe.png"), "numbers": str(out / "moe.json")})
+    )

@@ -135,12 +135,12 @@ def bench_moe(
     """
     if steps < 2 * LEAST_WINDOWS or not seeds:
         raise RecipeError(f"give at least one seed and {2 * LEAST_WINDOWS} steps")
+    idle = machine()
     for number, seed in enumerate(seeds):
-        for model in MODELS[
-            :: 1 if number % 2 == 0 else -1
-        ]:  # neither always on the warmer machine
+        turn = 1 if number % 2 == 0 else -1  # neither is always the first
+        for model in MODELS[::turn]:
             _run(_recipe(recipe, model, seed, steps), out / f"{model}-{seed}", resume)
-    bench = summary(out, recipe, tuple(seeds), steps)
+    bench = summary(out, recipe, tuple(seeds), steps, idle)
     (out / "moe.json").write_text(bench.to_json() + "\n")
     return bench
 
@@ -153,10 +153,10 @@ def parameters(config: Config) -> Parameters:
     return Parameters(total=total, active=total - layers * idle)
 
 
-def summary(out: Path, recipe: Recipe, seeds: tuple[int, ...], steps: int) -> MoeBench:
+def summary(out: Path, recipe: Recipe, seeds: tuple[int, ...], steps: int, on: Machine) -> MoeBench:
     """What the finished runs in `out` say; draws the picture."""
     rows = {
-        (model, seed): np.array(metrics.read(out / f"{model}-{seed}" / "metrics.csv"))
+        (model, seed): _table(out / f"{model}-{seed}" / "metrics.csv")
         for model in MODELS
         for seed in seeds
     }
@@ -191,7 +191,7 @@ def summary(out: Path, recipe: Recipe, seeds: tuple[int, ...], steps: int) -> Mo
         verdicts={name: verdict(middles, c["moe"], c["dense"]) for name, c in curves.items()},
         recipe=recipe.name,
         picture=out / "moe.png",
-        machine=machine(),
+        machine=on,
     )
 
 
@@ -254,6 +254,13 @@ def _run(recipe: Recipe, directory: Path, resume: bool) -> None:
             return
     directory.mkdir(parents=True, exist_ok=True)
     loop.train(recipe, directory, resume=resume)
+
+
+def _table(path: Path) -> np.ndarray:
+    """The rows of a run's metrics, [steps, columns]."""
+    if not path.is_file():
+        return np.zeros((0, len(metrics.COLUMNS)))
+    return np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
 
 
 def _column(table: np.ndarray, name: str) -> np.ndarray:

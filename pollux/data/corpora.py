@@ -152,11 +152,13 @@ def rows(corpus: Corpus) -> Iterator[dict]:
 
 def _standard_library() -> Iterator[dict]:
     root = Path(sysconfig.get_paths()["stdlib"])
-    for path in sorted(root.rglob("*.py")):
-        inside = path.relative_to(root)
-        if "site-packages" in inside.parts or "test" in inside.parts or "tests" in inside.parts:
-            continue
-        yield {"text": f"# {inside}\n" + path.read_text("utf-8", "replace")}
+    paths: list[Path] = []
+    for directory, folders, files in os.walk(root):
+        folders[:] = set(folders) - {"site-packages", "test", "tests"}
+        paths += [Path(directory, file) for file in files if file.endswith(".py")]
+    for path in sorted(paths):
+        text = path.read_text("utf-8", "replace")
+        yield {"text": f"# {path.relative_to(root)}\n{text}"}
 
 
 def tokens(corpus: Corpus, tokenizer: Tokenizer) -> np.ndarray:

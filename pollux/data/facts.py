@@ -6,13 +6,16 @@ wordings are split by list. A fact's value is random, so no model can know it.
 """
 
 import re
-import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from pollux.tokenizer import Tokenizer
+
+Picked = TypeVar("Picked")
 
 ADJECTIVES = (
     "special secret hidden favourite old new official lucky private last first magic true main "
@@ -183,7 +186,7 @@ class Vocabulary:
         self.names = [w for w in english if w[0].isupper() and w[1:].islower()]
         self.chinese = [w for w in chinese if kept_for_evaluation(w) == evaluation]
 
-    def pick(self, rng: np.random.Generator, options) -> str:
+    def pick(self, rng: np.random.Generator, options: Sequence[Picked]) -> Picked:
         return options[int(rng.integers(len(options)))]
 
     def digits(self, rng: np.random.Generator, count: int) -> str:

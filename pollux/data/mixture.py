@@ -100,7 +100,7 @@ def _stated(kit: Kit, stage: Stage, rng, chinese: bool) -> list[tuple[facts.Fact
             fact, statement = out[int(rng.integers(len(out)))]
             near = kit.vocabulary.near(rng, fact)
             if statement not in options:  # loose: only digits tell a value from words
-                near = facts.replace(near, value=kit.vocabulary.digits(rng, len(fact.value)))
+                near = replace(near, value=kit.vocabulary.digits(rng, len(fact.value)))
             out.append((near, statement))
         else:
             out.append(_first_stated(kit, rng, chinese, options))
@@ -116,7 +116,7 @@ def _first_stated(kit: Kit, rng, chinese: bool, options) -> tuple[facts.Fact, st
     if len(words.split()) < 12 or fact.phrase == f"the {fact.attribute}":
         return fact, kit.vocabulary.pick(rng, options)
     value = kit.vocabulary.digits(rng, int(rng.integers(3, 9)))  # nothing else tells it from words
-    return facts.replace(fact, value=value), kit.vocabulary.loose_statement(rng, words)
+    return replace(fact, value=value), kit.vocabulary.loose_statement(rng, words)
 
 
 def question_about(kit: Kit, stage: Stage, rng: np.random.Generator, doc: Document):

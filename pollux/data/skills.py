@@ -162,7 +162,12 @@ def absent_fact(kit: Kit, rng: np.random.Generator, fact: Fact):
     if not fact.chinese and rng.random() < 0.2:
         text += " " + kit.vocabulary.pick(rng, facts.AFTERWARDS)
     said = kit.tokenizer.encode(fact.stem)
-    return asked(kit, text, Answer().add(said).add([kit.control("<absent>")], NOWHERE).add([kit.control("<end>")]))
+    return asked(kit, text, _not_there(kit, said))
+
+
+def _not_there(kit: Kit, said: np.ndarray) -> Answer:
+    answer = Answer().add(said).add([kit.control("<absent>")], NOWHERE)
+    return answer.add([kit.control("<end>")])
 
 
 def sentence(question: str, phrase: str) -> str:
@@ -290,7 +295,7 @@ def absent_words(kit: Kit, rng: np.random.Generator, genre: str):
         return None
     text, said = restated
     options = kit.vocabulary.pick(rng, (QUOTE_QUESTIONS, PLACE_QUESTIONS, TIME_QUESTIONS))
-    answer = Answer().add(said).add([kit.control("<absent>")], NOWHERE).add([kit.control("<end>")])
+    answer = _not_there(kit, said)
     return asked(kit, kit.vocabulary.pick(rng, options).format(t=text), answer)
 
 
@@ -345,7 +350,7 @@ def absent_definition(kit: Kit, rng: np.random.Generator):
     kind = "def" if rng.random() < 0.7 else "class"
     name = name if kind == "def" else name.title().replace("_", "")
     said = definition(kit.tokenizer, kind, name)
-    answer = Answer().add(said).add([kit.control("<absent>")], NOWHERE).add([kit.control("<end>")])
+    answer = _not_there(kit, said)
     return asked(kit, _define_question(kit, rng, kind, name), answer)
 
 

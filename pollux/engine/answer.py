@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -21,8 +20,6 @@ from pollux.model import decoder
 
 UNSURE = 0.35  # an answer with a token below this probability is called unsure (docs/spark.md)
 QUESTION_TOKENS = 16_384
-ABSENT = "The text does not say."
-ABSENT_CHINESE = "文中没有提到。"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +27,7 @@ class Sampling:
     """How tokens are chosen. Temperature 0 takes the likeliest; else the same seed gives the same answer."""
 
     max_tokens: int = 256
-    temperature: float = 0.0
+    temperature: float | int = 0.0
     seed: int = 0
 
     def __post_init__(self):
@@ -40,10 +37,16 @@ class Sampling:
             raise InputError(f"temperature must be from 0 to 10, not {self.temperature}")
 
 
+GREEDY = Sampling()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """`kind`: "answer"; "absent" (the text does not say it); "unsure" or "other" (no question for this model):
-    then `sources` are the passages recalled, best first."""
+    """What was asked for, restated, and what the text says of it.
+
+    `kind`: "answer"; "absent" (the text does not say it); "unsure", or "other" (no question for
+    this model): then `sources` are the passages recalled, best first.
+    """
 
     text: str
     kind: str
@@ -63,7 +66,9 @@ class Said:
     tokens: list[int] = field(default_factory=list)
     probability: list[float] = field(default_factory=list)
     looks: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # positions, weights
-    places: dict[int, Place] = field(default_factory=dict)  # index of a pointer -> what it points at
+    places: dict[int, Place] = field(
+        default_factory=dict
+    )  # index of a pointer -> what it points at
 
 
 class Respondent:
@@ -74,7 +79,7 @@ class Respondent:
         self.stretches = scan.scannables(reading)
         self.sharper = decoder.sharpness(model.config, reading.num_valid)
 
-    def stream(self, question: str, sampling: Sampling = Sampling()) -> Iterator[str | Answer]:
+    def stream(self, question: str, sampling: Sampling = GREEDY) -> Iterator[str | Answer]:
         """Pieces of text as they come, then the Answer."""
         began = time.monotonic()
         asked = question_tokens(self.model, question)
@@ -85,12 +90,12 @@ class Respondent:
                 if piece := text[len(shown) :]:
                     yield piece
                 shown = text
-        answer = self._answer(question, said, len(asked), began)
+        answer = self._answer(said, len(asked), began)
         if answer.kind != "other" and answer.text.startswith(shown) and answer.text != shown:
             yield answer.text[len(shown) :]
         yield answer
 
-    def ask(self, question: str, sampling: Sampling = Sampling()) -> Answer:
+    def ask(self, question: str, sampling: Sampling = GREEDY) -> Answer:
         *_, answer = self.stream(question, sampling)
         return answer
 
@@ -116,7 +121,9 @@ class Respondent:
             if len(said.tokens) >= sampling.max_tokens or token in _stops(control):
                 return
             step = jnp.array([token], jnp.int32)
-            x, gathered, state, own = self.model.read_own(step, jnp.zeros_like(step), state, own, used)
+            x, gathered, state, own = self.model.read_own(
+                step, jnp.zeros_like(step), state, own, used
+            )
             used += 1
 
     def _begin(self, asked: np.ndarray, max_tokens: int):
@@ -153,24 +160,28 @@ class Respondent:
             if i in said.places:
                 place = said.places[i]
                 timed = token == tokenizer.control["<time>"] and place.time
-                out += tokenizer.decode(run) + (f" — {place.time}, {place}" if timed else f" — {place}")
+                out += tokenizer.decode(run) + (
+                    f" — {place.time}, {place}" if timed else f" — {place}"
+                )
                 run = []
             else:
                 run.append(token)
         return (out + tokenizer.decode(run)).lstrip()
 
-    def _answer(self, question: str, said: Said, asked: int, began: float) -> Answer:
+    def _answer(self, said: Said, asked: int, began: float) -> Answer:
         control = self.model.tokenizer.control
         text, kind = self._render(said), "answer"
         least = min(said.probability)
         if control["<other>"] in said.tokens:
             text, kind = "", "other"
         elif control["<absent>"] in said.tokens:
-            text, kind = (ABSENT_CHINESE if _chinese(question) else ABSENT), "absent"
+            text, kind = not_there(text), "absent"
         elif least < UNSURE:
             kind = "unsure"
         if kind in ("answer", "absent"):
-            sources = cited(self.reading, self.model.tokenizer, said.looks) if kind == "answer" else ()
+            sources = (
+                cited(self.reading, self.model.tokenizer, said.looks) if kind == "answer" else ()
+            )
         else:
             sources = passages(self.reading, self.model.tokenizer, said.looks)
         ended = len(said.probability) > len(said.tokens) or said.tokens[-1] in _stops(control)
@@ -192,14 +203,21 @@ def _stops(control: dict[str, int]) -> tuple[int, ...]:
     return control["<absent>"], control["<other>"]
 
 
-def _chinese(text: str) -> bool:
-    return any("\u4e00" <= c <= "\u9fff" for c in text)
+def not_there(restated: str) -> str:
+    """The answer that goes on from what was restated when the text does not have it."""
+    if restated.endswith("是"):
+        return restated + "……文中没有提到。"
+    if any("\u4e00" <= c <= "\u9fff" for c in restated):
+        return restated + "——文中没有。"
+    return restated + (" not in the text." if restated.endswith(" is") else " — not in the text.")
 
 
 def question_tokens(model: Loaded, question: str) -> np.ndarray:
     """The question as the model sees it; InputError when it is empty or too long."""
     if not question.strip():
-        raise InputError("the question is empty; ask something, as in -q 'What is the secret word?'")
+        raise InputError(
+            "the question is empty; ask something, as in -q 'What is the secret word?'"
+        )
     ids = prompt.question(model.tokenizer, question)
     if len(ids) > QUESTION_TOKENS:
         raise InputError(

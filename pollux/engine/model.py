@@ -133,7 +133,7 @@ def _query(cfg, layer, x, gathered, sharper):
 
 def _scan(
     top_k: int,
-    digits: Int8[Array, "2H K"],
+    digits: Int8[Array, "Q K"],
     scale: Float[Array, " H"],
     keys: Int8[Array, "N K"],
     key_scales: Float[Array, " blocks"],

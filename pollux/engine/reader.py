@@ -131,9 +131,7 @@ def read(
     """Reads every part, into the file at `path` or into memory. Stopped halfway, it leaves nothing behind."""
     if path is None:
         return _read(model, parts, Kept(model), report)
-    with Writer.create(
-        path, model.shape, model.fingerprint, model.tokenizer.fingerprint
-    ) as writer:
+    with Writer.create(path, model.shape, model.fingerprint, model.tokenizer.fingerprint) as writer:
         return _read(model, parts, writer, report)
 
 

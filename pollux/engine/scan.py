@@ -56,7 +56,9 @@ def packed(segments: list[Segment]) -> Scannable:
     """Short segments put together and padded to a power of two, so that few shapes are compiled."""
     size = sum(len(segment.keys) for segment in segments)
     room = max(BLOCK * 64, 1 << (size - 1).bit_length())
-    fill = lambda arrays, n: np.concatenate([*arrays, np.zeros((n, *arrays[0].shape[1:]), arrays[0].dtype)])
+    fill = lambda arrays, n: np.concatenate(
+        [*arrays, np.zeros((n, *arrays[0].shape[1:]), arrays[0].dtype)]
+    )
     return Scannable(
         keys=jax.device_put(fill([s.keys for s in segments], room - size)),
         key_scales=jax.device_put(fill([s.key_scales for s in segments], (room - size) // BLOCK)),

@@ -6,7 +6,7 @@ A reading is found by what was read, not by its file's name: weights, tokenizer,
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from pollux.cache import cache_directory
@@ -25,11 +25,11 @@ def shelf() -> Path:
 
 def read_or_open(
     model: Loaded,
-    open_parts: Callable[[], Iterable[Part]],
+    parts: Sequence[Part],
     report: reader.Report = lambda progress: None,
 ) -> tuple[Reading, bool]:
-    """The reading of these parts, and whether it was there already. `open_parts` is called twice at most."""
-    path = shelf() / f"{_key(model, open_parts())}.reading"
+    """The reading of these parts, and whether it was there already."""
+    path = shelf() / f"{_key(model, parts)}.reading"
     mine = model.fingerprint, model.tokenizer.fingerprint
     if path.exists():
         try:
@@ -39,12 +39,12 @@ def read_or_open(
         except ReadingError:
             shutil.rmtree(path, ignore_errors=True)  # damaged: it can be made again
     path.parent.mkdir(parents=True, exist_ok=True)
-    reading = reader.read(model, open_parts(), path, report)
+    reading = reader.read(model, parts, path, report)
     _make_room(keep=path)
     return reading, False
 
 
-def _key(model: Loaded, parts: Iterable[Part]) -> str:
+def _key(model: Loaded, parts: Sequence[Part]) -> str:
     digest = hashlib.sha256(f"{model.fingerprint} {model.tokenizer.fingerprint}".encode())
     for part in parts:
         text = hashlib.sha256(part.text.encode("utf-8", "replace")).hexdigest()

@@ -31,11 +31,17 @@ def by_block(looks: list[Look]) -> dict[int, tuple[float, int, int]]:
         for position, weight in zip(positions.tolist(), weights.tolist(), strict=True):
             if weight > 0.02:
                 total, first, last = blocks.get(position // BLOCK, (0.0, position, position))
-                blocks[position // BLOCK] = total + weight, min(first, position), max(last, position)
+                blocks[position // BLOCK] = (
+                    total + weight,
+                    min(first, position),
+                    max(last, position),
+                )
     return blocks
 
 
-def cited(reading: Reading, tokenizer: Tokenizer, looks: list[Look], most: int = 3) -> tuple[Source, ...]:
+def cited(
+    reading: Reading, tokenizer: Tokenizer, looks: list[Look], most: int = 3
+) -> tuple[Source, ...]:
     """The blocks that carry the answer: those with at least a tenth of what all recalled."""
     found = _ranked(reading, tokenizer, looks, most, margin=24)
     return tuple(s for s in found if s.weight >= 0.1)

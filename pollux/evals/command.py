@@ -22,13 +22,23 @@ def group() -> None:
 
 @app.command()
 def text(
-    skill: Annotated[list[str] | None, typer.Option(help="One of the skills; may be repeated.")] = None,
-    length: Annotated[list[str] | None, typer.Option(help="8k, 32k, 128k or 800k+; may be repeated.")] = None,
+    skill: Annotated[
+        list[str] | None, typer.Option(help="One of the skills; may be repeated.")
+    ] = None,
+    length: Annotated[
+        list[str] | None, typer.Option(help="8k, 32k, 128k or 800k+; may be repeated.")
+    ] = None,
     trials: Annotated[int, typer.Option(help="Questions a cell.")] = 100,
     seed: Annotated[int, typer.Option(help="Draws other keys, values and places.")] = 0,
-    weights: Annotated[Path | None, typer.Option(help="By default spark, from the package.")] = None,
-    wheel: Annotated[Path | None, typer.Option(help="A copy of the jax 0.4.23 wheel, for define.")] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="JSON with every trial.")] = Path("eval-text.json"),
+    weights: Annotated[
+        Path | None, typer.Option(help="By default spark, from the package.")
+    ] = None,
+    wheel: Annotated[
+        Path | None, typer.Option(help="A copy of the jax 0.4.23 wheel, for define.")
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="JSON with every trial.")] = Path(
+        "eval-text.json"
+    ),
 ) -> None:
     """Every text skill at several lengths, with 95% intervals (Wilson).
 
@@ -57,7 +67,9 @@ def text(
                     progress.advance(task)
                 cells.append(cell)
                 evaluation.save(cells, model, output, {"trials": trials, "seed": seed})
-    table = rich.table.Table("skill", *lengths, title=f"share right [95% interval], {trials} trials a cell")
+    table = rich.table.Table(
+        "skill", *lengths, title=f"share right [95% interval], {trials} trials a cell"
+    )
     for s in skills:
         table.add_row(s, *(str(c.score) for c in cells if c.skill == s))
     rich.console.Console().print(table)

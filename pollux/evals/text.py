@@ -110,7 +110,9 @@ def find(bench: Bench, tokens: int, rng: np.random.Generator, count: int) -> Cas
     return _case(bench, tokens, rng, lines, trials)
 
 
-def _facts(bench: Bench, rng: np.random.Generator, count: int, like: Fact | None = None) -> list[Fact]:
+def _facts(
+    bench: Bench, rng: np.random.Generator, count: int, like: Fact | None = None
+) -> list[Fact]:
     """Facts with held-out words and different phrases; with `like`, near-identical to it."""
     found: dict[str, Fact] = {}
     while len(found) < count:
@@ -173,8 +175,8 @@ def quote(bench: Bench, tokens: int, rng: np.random.Generator, count: int) -> Ca
             continue
         rest = " " + " ".join(words[start + size :])
         expected = tokenizer.decode(tokenizer.encode(rest)[:20])
-        right = lambda a, whole=beginning + expected: whole in a.text
-        trials.append(Trial(f'Quote the passage that begins "{beginning}"', right))
+        question = f'Quote the passage that begins "{beginning}"'
+        trials.append(Trial(question, _contains(beginning + expected)))
     return [Part(name="war-and-peace.txt", kind="text", text=text)], trials
 
 
@@ -276,7 +278,12 @@ def run(
 def save(cells: list[Cell], model: pollux.Model, path: Path, about: dict) -> None:
     """JSON with every trial behind every cell."""
     rows = [
-        {**asdict(c), "right": c.score.right, "share": c.score.share, "wilson": wilson(c.score.right, c.score.trials)}
+        {
+            **asdict(c),
+            "right": c.score.right,
+            "share": c.score.share,
+            "wilson": wilson(c.score.right, c.score.trials),
+        }
         for c in cells
     ]
     out = {"weights": model.loaded.fingerprint, **about, "cells": rows}

@@ -51,9 +51,7 @@ class AnswerLayer:
 
 
 @lru_cache(maxsize=1)
-def _start(
-    d: int, k: int, v: int, w: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _start(d: int, k: int, v: int, w: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Taps of queries and keys, projections to key and value, that recall without training."""
     rng = np.random.default_rng(0)
     decay = 0.75 ** np.arange(w - 1)[:, None] * rng.choice([-1.0, 1.0], (w - 1, d))

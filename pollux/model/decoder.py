@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from pollux.config import Config
 from pollux.model import answer, read
 from pollux.ops.norm import rms_norm
+from pollux.ops.recall import recall_scores, select, weigh
 from pollux.params import Param, constant, weights
 
 
@@ -104,11 +105,11 @@ def answers(
     sharper = sharpness(cfg, jnp.sum(real & ~own))
     for layer in p.answer:
         query = answer.layer_query(layer, cfg, x, gathered) * sharper
-        score = answer.recall_scores(query, got.key[0], seen & ~own)
-        score = answer.select(score, cfg.recall_top_k)
-        near = answer.recall_scores(query, got.key[0], seen & own)
+        score = recall_scores(query, got.key[0], seen & ~own)
+        score = select(score, cfg.recall_top_k)
+        near = recall_scores(query, got.key[0], seen & own)
         null = jnp.broadcast_to(answer.null_score(layer, cfg) * sharper, score.shape[:2])
-        weight, nothing = answer.weigh(jnp.maximum(score, near), null)
+        weight, nothing = weigh(jnp.maximum(score, near), null)
         recalled = jnp.einsum("shn,nv->shv", weight, got.value[0])
         recalled = recalled + nothing[..., None] * layer.null_value
         x, _ = answer.layer_update(layer, cfg, x, recalled)

@@ -13,12 +13,15 @@ from pollux.params import Param, constant, normal, weights
 
 @weights
 class Experts:
-    """The router's bias follows the load in training (`balance`) and has no gradient."""
+    """The router's bias follows the load in training (`balance`) and has no gradient.
 
-    router: Float[Array, "D E"]
-    bias: Float[Array, " E"]
-    up: Float[Array, "E D U"]
-    down: Float[Array, "E F D"]
+    Routed weights are None in the dense twin.
+    """
+
+    router: Float[Array, "D E"] | None
+    bias: Float[Array, " E"] | None
+    up: Float[Array, "E D U"] | None
+    down: Float[Array, "E F D"] | None
     shared_up: Float[Array, "D V"]
     shared_down: Float[Array, "G D"]
 
@@ -26,11 +29,14 @@ class Experts:
 def declare(cfg: config.Experts, embed: int, out_scale: float) -> Experts:
     e, f, g = cfg.num_experts, cfg.expert_dim, cfg.shared_dim
     expert_axes = ("experts", "embed", "hidden"), ("experts", "hidden", "embed")
+    routed = {
+        "router": Param((embed, e), ("embed", None), normal(embed, 0.1 * embed**0.5)),
+        "bias": Param((e,), (None,), constant(0.0)),
+        "up": Param((e, embed, 2 * f), expert_axes[0], normal(embed)),
+        "down": Param((e, f, embed), expert_axes[1], normal(max(1, f), out_scale)),
+    }
     return Experts(
-        router=Param((embed, e), ("embed", None), normal(embed, 0.1 * embed**0.5)),
-        bias=Param((e,), (None,), constant(0.0)),
-        up=Param((e, embed, 2 * f), expert_axes[0], normal(embed)),
-        down=Param((e, f, embed), expert_axes[1], normal(max(1, f), out_scale)),
+        **(routed if e else dict.fromkeys(routed)),
         shared_up=Param((embed, 2 * g), ("embed", "hidden"), normal(embed)),
         shared_down=Param((g, embed), ("hidden", "embed"), normal(g, out_scale)),
     )

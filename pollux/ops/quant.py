@@ -21,15 +21,13 @@ def quantise_blocks(
     return rounded.reshape(x.shape), scale
 
 
-def dequantise_rows(
-    x: Int8[Array, "*N D"], scale: Float[Array, "*N"]
-) -> Float[Array, "*N D"]:
+def dequantise_rows(x: Int8[Array, "*N D"], scale: Float[Array, "*N"]) -> Float[Array, "*N D"]:
     return x.astype(jnp.float32) * scale[..., None]
 
 
 def split_query(
     query: Float[Array, "H K"],
-) -> tuple[Int8[Array, "2H K"], Float[Array, " H"]]:
+) -> tuple[Int8[Array, "Q K"], Float[Array, " H"]]:
     """High digits, then low digits; the scale of the low digit."""
     scale = jnp.maximum(jnp.abs(query).max(-1) / 127, 1e-30)
     units = query / scale[:, None]
@@ -38,9 +36,7 @@ def split_query(
     return jnp.concatenate([high, low]).astype(jnp.int8), scale / DIGIT
 
 
-def int8_scores(
-    digits: Int8[Array, "2H K"], keys: Int8[Array, "N K"]
-) -> Int[Array, "H N"]:
+def int8_scores(digits: Int8[Array, "Q K"], keys: Int8[Array, "N K"]) -> Int[Array, "H N"]:
     """Whole products of split queries and keys, exact in int32 while K < 500."""
     contract = (((1,), (1,)), ((), ()))
     score = jax.lax.dot_general(keys, digits, contract, preferred_element_type=jnp.int32).T

@@ -67,7 +67,7 @@ def step(recipe: Recipe, state: State, batch: Batch) -> tuple[State, Measures, j
     params = optax.apply_updates(state.params, updates)
     if recipe.config.experts.num_experts:
         params = balanced(params, measures.load, recipe.balance_rate)
-    norm = optax.global_norm(gradient)
+    norm = optax.tree.norm(gradient)
     return State(params=params, optimizer=after, step=state.step + 1), measures, norm
 
 

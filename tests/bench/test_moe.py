@@ -9,6 +9,7 @@ import pytest
 import rich.console
 
 from pollux.bench import moe
+from pollux.bench.machine import machine
 from pollux.config import SPARK, dense_twin
 from pollux.errors import RecipeError
 from pollux.train.metrics import COLUMNS
@@ -43,7 +44,7 @@ def test_parameters_are_equal_but_for_the_routers():
 
 def test_summary_finds_how_much_slower(tmp_path):
     write_runs(tmp_path, slowness=1.5)
-    bench = moe.summary(tmp_path, RECIPES["spark"], SEEDS, STEPS)
+    bench = moe.summary(tmp_path, RECIPES["spark"], SEEDS, STEPS, machine())
     answer = bench.verdicts["answer"]
     assert answer.tokens == pytest.approx(1.5, rel=0.05)
     assert answer.dense == pytest.approx(1.5 * answer.moe)
@@ -57,14 +58,14 @@ def test_summary_finds_how_much_slower(tmp_path):
 
 def test_summary_says_so_where_the_dense_twin_is_better(tmp_path):
     write_runs(tmp_path, slowness=0.5)
-    bench = moe.summary(tmp_path, RECIPES["spark"], SEEDS, STEPS)
+    bench = moe.summary(tmp_path, RECIPES["spark"], SEEDS, STEPS, machine())
     assert bench.verdicts["loss"].tokens == pytest.approx(0.5, abs=0.05)
 
 
 def test_an_unfinished_run_is_refused(tmp_path):
     write_runs(tmp_path, slowness=1.5)
     with pytest.raises(RecipeError, match="40 of 41 steps"):
-        moe.summary(tmp_path, RECIPES["spark"], SEEDS, STEPS + 1)
+        moe.summary(tmp_path, RECIPES["spark"], SEEDS, STEPS + 1, machine())
 
 
 def test_reached_interpolates():

@@ -35,6 +35,4 @@ def story(seed: int, lines: int) -> str:
 def parts():
     """Three parts of uneven length, the last with Chinese and code."""
     texts = story(1, 90), story(2, 7), "def main():\n    return 1\n第一章 开始。\n" + story(3, 40)
-    return [
-        pollux.Part(name=f"{i}.txt", kind="text", text=text) for i, text in enumerate(texts)
-    ]
+    return [pollux.Part(name=f"{i}.txt", kind="text", text=text) for i, text in enumerate(texts)]

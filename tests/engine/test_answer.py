@@ -3,6 +3,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -26,8 +27,9 @@ def plain_logits(model, reading, asked):
     tokens = np.concatenate([reading.tokens, asked]).astype(np.int32)
     segment = np.concatenate([starts, np.full(len(asked), len(reading.parts), np.int32)])
     at = jnp.arange(len(reading), len(tokens))
+    plain = jax.jit(decoder.answers, static_argnums=1)  # eager, its checks take a minute
     return np.asarray(
-        decoder.answers(loaded.weights, loaded.config, jnp.array(tokens), jnp.array(segment), at)
+        plain(loaded.weights, loaded.config, jnp.array(tokens), jnp.array(segment), at)
     )
 
 

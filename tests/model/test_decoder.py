@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The plain forward pass: causal, blind to padding, and able to recall before any training."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np

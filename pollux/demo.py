@@ -17,15 +17,21 @@ PASSAGE = "Quote the passage that begins “Well, Prince, so Genoa and Lucca”"
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make ask", description=__doc__)
-    parser.add_argument("--depth", type=float, default=0.5, help="where the fact is hidden: 0 begin, 1 end")
-    parser.add_argument("--needle", default="", help="the fact, as in 'The secret word is \"needle\".'")
+    parser.add_argument(
+        "--depth", type=float, default=0.5, help="where the fact is hidden: 0 begin, 1 end"
+    )
+    parser.add_argument(
+        "--needle", default="", help="the fact, as in 'The secret word is \"needle\".'"
+    )
     given = parser.parse_args()
     needle = given.needle or remembered()
     phrase = re.split(r"\s+(?:is|was|=)\b|:", needle, maxsplit=1)[0].strip()
     book = cache_directory() / "examples" / f"war-and-peace-{given.depth:g}.txt"
     book.parent.mkdir(parents=True, exist_ok=True)
     book.write_text(plant(war_and_peace().text, needle, given.depth), "utf-8")
-    cli.console.print(f"hidden at {given.depth:.0%} of War and Peace: {needle}", markup=False, highlight=False)
+    cli.console.print(
+        f"hidden at {given.depth:.0%} of War and Peace: {needle}", markup=False, highlight=False
+    )
     questions = [
         f"What is {phrase[0].lower() + phrase[1:]}?",
         PASSAGE,

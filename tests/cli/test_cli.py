@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: what it prints, how it exits, and one clear line for everything that can go wrong."""
+
+import json
+import shutil
+import sys
+
+import jax
+import pytest
+
+from pollux import checkpoint, cli, params
+from pollux.config import TINY
+from pollux.model import decoder
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    checkpoint.save(path, params.initialise(decoder.declare(TINY), jax.random.key(0)), TINY, {})
+    return path
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("POLLUX_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("The stone lay by the river.\nThe secret word is lamp.\n" * 20)
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, weights):
+    """Runs `pollux ...` and gives exit code, standard output, standard error."""
+
+    def call(*arguments, tiny=True):
+        given = [str(a) for a in arguments]
+        given += ["--weights", str(weights)] if tiny else []
+        monkeypatch.setattr(sys, "argv", ["pollux", *given])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+def one_line(err: str) -> str:
+    """The line of the failure; it must be the last, and one."""
+    lines = [line for line in err.splitlines() if line.strip()]
+    assert lines[-1].startswith("pollux: ")
+    assert sum(line.startswith("pollux:") for line in lines) == 1
+    assert "Traceback" not in err
+    return lines[-1]
+
+
+def test_read_ask_info(run, text, tmp_path):
+    reading = tmp_path / "a.reading"
+    code, out, _ = run("read", text, "-o", reading)
+    assert code == 0 and "tokens of 1 parts" in out
+    code, out, _ = run("info", reading, tiny=False)
+    assert code == 0 and "a.txt" in out and "whole" in out
+    code, out, _ = run("ask", reading, "-q", "What is the secret word?", "--json")
+    answer = json.loads(out)
+    assert code == 0
+    assert answer["question"] == "What is the secret word?"
+    assert {"text", "kind", "sources", "probability", "tokens", "finish"} <= set(answer)
+
+
+def test_files_are_read_once_and_kept(run, text, monkeypatch):
+    from pollux.engine import reader
+
+    first = run("ask", text, "-q", "What is the secret word?", "--json")
+    monkeypatch.setattr(reader, "read", lambda *_: pytest.fail("read again"))
+    second = run("ask", text, "-q", "What is the secret word?", "--json")
+    assert first[0] == second[0] == 0
+    drop = lambda out: {k: v for k, v in json.loads(out).items() if k != "seconds"}
+    assert drop(first[1]) == drop(second[1])
+
+
+def test_chat_answers_each_line(run, text, monkeypatch):
+    lines = iter(["What is the secret word?", ""])
+    monkeypatch.setattr("builtins.input", lambda _: next(lines))
+    code, out, _ = run("chat", text)
+    assert code == 0 and out.strip()
+
+
+def test_standard_input_is_read(run, monkeypatch):
+    import io
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"The word is lamp.\n")))
+    code, out, _ = run("ask", "-", "-q", "What is the word?", "--json")
+    assert code == 0 and json.loads(out)["question_tokens"] > 0
+
+
+@pytest.mark.parametrize("command", ["read", "ask", "chat", "train", "info", "eval", "bench"])
+def test_help_teaches(run, command):
+    code, out, _ = run(command, "--help", tiny=False)
+    assert code == 0 and "Usage" in out and len(out.splitlines()) > 5
+
+
+def test_missing_file(run, tmp_path, text):
+    code, _, err = run("ask", tmp_path / "b.txt", "-q", "x?")
+    assert code == 1 and "b.txt" in one_line(err)
+
+
+def test_empty_question(run, text):
+    code, _, err = run("ask", text, "-q", "  ")
+    assert code == 1 and "empty" in one_line(err)
+
+
+def test_binary_posing_as_text(run, tmp_path):
+    path = tmp_path / "b.txt"
+    path.write_bytes(bytes(range(256)) * 10)
+    code, _, err = run("ask", path, "-q", "x?")
+    assert code == 1 and "b.txt" in one_line(err)
+
+
+def test_directory_with_nothing_readable(run, tmp_path):
+    (tmp_path / "d").mkdir()
+    code, _, err = run("read", tmp_path / "d", "-o", tmp_path / "d.reading")
+    assert code == 1
+    one_line(err)
+    assert not (tmp_path / "d.reading").exists()
+
+
+def test_invalid_utf8_is_read_with_a_note(run, tmp_path):
+    path = tmp_path / "b.txt"
+    path.write_bytes(b"The stone lay by the river.\n" * 50 + b"caf\xe9\n")
+    code, _, err = run("read", path, "-o", tmp_path / "b.reading")
+    assert code == 0 and "1 invalid byte" in err
+
+
+def test_wrong_weights(run, text, tmp_path):
+    reading = tmp_path / "a.reading"
+    run("read", text, "-o", reading)
+    other = tmp_path / "other.safetensors"
+    fresh = params.initialise(decoder.declare(TINY), jax.random.key(1))
+    checkpoint.save(other, fresh, TINY, {})
+    code, _, err = run("ask", reading, "-q", "x?", "--weights", other, tiny=False)
+    assert code == 1 and "read the files again" in one_line(err)
+
+
+def test_missing_and_damaged_weights(run, text, tmp_path):
+    code, _, err = run("ask", text, "-q", "x?", "--weights", tmp_path / "no", tiny=False)
+    assert code == 1 and "no weights" in one_line(err)
+    (tmp_path / "bad.safetensors").write_bytes(b"no weights at all")
+    code, _, err = run(
+        "ask", text, "-q", "x?", "--weights", tmp_path / "bad.safetensors", tiny=False
+    )
+    assert code == 1 and "damaged" in one_line(err)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "manifest"])
+def test_broken_reading(run, text, tmp_path, damage):
+    reading = tmp_path / "a.reading"
+    run("read", text, "-o", reading)
+    keys = reading / "keys.i8"
+    data = bytearray(keys.read_bytes())
+    if damage == "truncate":
+        keys.write_bytes(data[:-100])
+    elif damage == "flip":
+        data[50] ^= 4
+        keys.write_bytes(data)
+    else:
+        (reading / "manifest.json").write_text('{"version": 99}')
+    code, _, err = run("ask", reading, "-q", "What is the secret word?")
+    assert code == 1 and "a.reading" in one_line(err)
+
+
+def test_disk_full_while_reading_keeps_the_old_reading(run, text, tmp_path, monkeypatch):
+    import errno
+    import os
+
+    reading = tmp_path / "a.reading"
+    run("read", text, "-o", reading)
+    before = (reading / "keys.i8").read_bytes()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    code, _, err = run("read", text, "-o", reading)
+    monkeypatch.undo()
+    assert code == 1
+    one_line(err)
+    assert (reading / "keys.i8").read_bytes() == before
+
+
+def test_interrupt_is_130_and_leaves_nothing(run, text, tmp_path, monkeypatch):
+    from pollux.engine import reader
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reader, "memories", stop)
+    code, _, err = run("read", text, "-o", tmp_path / "a.reading")
+    assert code == 130 and "interrupted" in one_line(err)
+    assert not (tmp_path / "a.reading").exists()
+
+
+def test_wrong_usage_is_2(run):
+    assert run("nonsense", tiny=False)[0] == 2
+    assert run("ask", tiny=False)[0] == 2
+
+
+def test_unknown_recipe_and_setting(run, tmp_path):
+    code, _, err = run("train", "nonsense", "--out", tmp_path, tiny=False)
+    assert code == 1 and "spark" in one_line(err)
+    code, _, err = run("train", "tiny", "--out", tmp_path, "--set", "speed=9", tiny=False)
+    assert code == 1 and "speed" in one_line(err)
+
+
+def test_output_in_a_place_that_cannot_be(run, text, tmp_path):
+    (tmp_path / "file").write_text("x")
+    code, _, err = run("read", text, "-o", tmp_path / "file" / "a.reading")
+    assert code == 1
+    one_line(err)
+    shutil.rmtree(tmp_path / "cache", ignore_errors=True)
