@@ -63,11 +63,11 @@ class Model:
         save: str | Path | None = None,
         report: Report = lambda progress: None,
     ) -> Reading:
-        """Reads files, directories and `Part`s, in order, into memory or into the reading `save`."""
+        """Reads files, directories and `Part`s, in order, into memory or the reading `save`."""
         return reader.read(self.loaded, parts_of(inputs), Path(save) if save else None, report)
 
     def open(self, *paths: str | Path) -> Reading:
-        """Opens saved readings, side by side when there are several; ReadingError when not of these weights."""
+        """Opens saved readings, several side by side; ReadingError when not of these weights."""
         mine = self.loaded.fingerprint, self.loaded.tokenizer.fingerprint
         readings = [Reading.open(path, *mine) for path in paths]
         return readings[0] if len(readings) == 1 else Reading.combine(readings)
@@ -99,9 +99,10 @@ def parts_of(inputs: Sequence[str | Path | Part]) -> Iterator[Part]:
     """`Part`s as they are, files and directories opened; InputError when there is nothing."""
     if not inputs:
         raise InputError("nothing to read; name a file, a directory or a Part")
-    for given, group in itertools.groupby(inputs, lambda one: isinstance(one, Part)):
+    for _, group in itertools.groupby(inputs, lambda one: isinstance(one, Part)):
         together = list(group)
-        yield from together if given else open_parts(together)
+        parts = [one for one in together if isinstance(one, Part)]
+        yield from parts or open_parts([one for one in together if not isinstance(one, Part)])
 
 
 def load(weights: str | Path | None = None) -> Model:

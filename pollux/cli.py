@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: thin over the Python functions. Progress goes to standard error, answers to standard output."""
+"""The command line, thin over the Python functions.
+
+Progress goes to standard error, answers to standard output.
+"""
 
 import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -71,7 +74,8 @@ def read_command(
         reading = reader.read(model.loaded, parts, output, report)
     notes(reading.parts, parts.skipped)
     typer.echo(
-        f"{output}: {reading.num_valid:,} tokens of {len(reading.parts)} parts, {reading.nbytes:,} bytes"
+        f"{output}: {reading.num_valid:,} tokens of {len(reading.parts)} parts, "
+        f"{reading.nbytes:,} bytes"
     )
 
 
@@ -89,9 +93,10 @@ def ask(
 ) -> None:
     """Answer questions about files or saved readings, with the places.
 
-    Skills: facts ("What is the access code for Berlin?"), quotations ("Quote the passage that begins ..."), places
-    ("Where does it say ...?", "When did they say ...?", "Where is main defined?"). For any other question the passages
-    that come to mind are shown. Files are read once and kept: asked again, the reading is opened.
+    Skills: facts ("What is the access code for Berlin?"), quotations ("Quote the passage that
+    begins ..."), places ("Where does it say ...?", "When did they say ...?", "Where is main
+    defined?"). For any other question the passages that come to mind are shown. Files are read
+    once and kept: asked again, the reading is opened.
     """
     from pollux import Sampling
 
@@ -114,7 +119,7 @@ def ask(
 
 @app.command()
 def chat(inputs: Inputs, max_tokens: MaxTokens = 256, weights: Weights = None) -> None:
-    """Ask one question after another. Each stands for itself: spark does not remember the ones before."""
+    """Ask one question after another. Each stands for itself: spark forgets the ones before."""
     from pollux import Sampling
 
     model = loaded(weights)
@@ -143,7 +148,8 @@ def info(path: Annotated[Path, typer.Argument(help="A reading or a weights file.
     if path.suffix == ".safetensors":
         weights, config, fingerprint = checkpoint.load(path)
         typer.echo(
-            f"{path}: weights of {config.name}, {params.count(weights):,} parameters, fingerprint {fingerprint}"
+            f"{path}: weights of {config.name}, {params.count(weights):,} parameters, "
+            f"fingerprint {fingerprint}"
         )
         for field in dataclasses.fields(config):
             typer.echo(f"  {field.name} = {getattr(config, field.name)}")
@@ -152,7 +158,8 @@ def info(path: Annotated[Path, typer.Argument(help="A reading or a weights file.
     reading = Reading.open(path)
     reading.verify()
     typer.echo(
-        f"{path}: {reading.num_valid:,} tokens of {len(reading.parts)} parts, {reading.nbytes:,} bytes, whole"
+        f"{path}: {reading.num_valid:,} tokens of {len(reading.parts)} parts, "
+        f"{reading.nbytes:,} bytes, whole"
     )
     typer.echo(
         f"  weights {reading.weights_fingerprint}, tokenizer {reading.tokenizer_fingerprint}"
@@ -178,7 +185,10 @@ def train(
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Start from these weights.")] = None,
 ) -> None:
-    """Train by a recipe (pollux/train/recipe.py). Public data is taken from the directory in POLLUX_DATA."""
+    """Train by a recipe (pollux/train/recipe.py).
+
+    Public data is taken from the directory in POLLUX_DATA.
+    """
     loop, recipes = training()
     if recipe not in recipes.RECIPES:
         raise RecipeError(f"no recipe {recipe!r}; there are {', '.join(recipes.RECIPES)}")
@@ -258,7 +268,7 @@ def notes(parts: Any, skipped: list[Any]) -> None:
 
 
 @contextmanager
-def reading_progress() -> Iterator[Callable[[Any], None]]:
+def reading_progress() -> Generator[Callable[[Any], None], None, None]:
     """A line with tokens and tokens per second while something is read; nothing if nothing is."""
     columns = (
         rich.progress.TextColumn("reading"),

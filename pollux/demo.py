@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make ask`: hide a fact in War and Peace, then ask for it, for a passage, and for what is not there."""
+"""`make ask`: hide a fact in War and Peace; ask for it, a passage, and what is not there."""
 
 import argparse
 import re
@@ -13,6 +13,7 @@ from pollux.errors import PolluxError
 from pollux.examples import plant, war_and_peace
 
 PASSAGE = "Quote the passage that begins “Well, Prince, so Genoa and Lucca”"
+SAYING = "there is no greatness where simplicity, goodness, and truth are absent"
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
     questions = [
         f"What is {phrase[0].lower() + phrase[1:]}?",
         PASSAGE,
-        'Where does it say "there is no greatness where simplicity, goodness, and truth are absent"?',
+        f'Where does it say "{SAYING}"?',
         "What is the special magic Atlantis number?",
     ]
     model = cli.loaded(None)

@@ -73,5 +73,5 @@ def batch_sharding(on: Mesh) -> NamedSharding:
 
 
 def token_sharding(on: Mesh) -> NamedSharding:
-    """For arrays [rows, tokens, ...] of a read, split along the tokens."""
-    return NamedSharding(on, spec(None, "tokens"))
+    """For arrays [rows, tokens, ...] of a read."""
+    return NamedSharding(on, spec("batch", "tokens"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pollux bench: heavy modules are imported when a command runs, not when the command line is read."""
+"""pollux bench: heavy modules are imported when a command runs, not with the command line."""
 
 import json
 from pathlib import Path

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What reading and answering cost, at several lengths in one run: ratios between lengths, limits on bytes and memory."""
+"""What reading and answering cost at several lengths.
+
+All in one run: ratios between the lengths, limits on bytes and memory.
+"""
 
 import json
 import resource
@@ -20,7 +23,7 @@ QUESTION = "What is the special magic Paris number?"
 
 @dataclass(frozen=True, kw_only=True)
 class Length:
-    """Medians over the repeats; memory is the peak of the process above what it had with the weights loaded."""
+    """Medians over the repeats; memory: the process's peak above what the loaded weights take."""
 
     tokens: int
     read_seconds: float

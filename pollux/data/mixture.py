@@ -127,14 +127,14 @@ def question_about(kit: Kit, stage: Stage, rng: np.random.Generator, doc: Docume
             order = rng.permutation(len(doc.facts))[:several]
             return skills.find(kit, rng, doc, [_as_asked(kit, rng, doc.facts[i]) for i in order])
         case "absent" if doc.facts:
-            match rng.integers(6):
-                case 0 | 1 | 5:
+            match rng.integers(8):
+                case 0 | 1 | 2 | 3 | 4:
                     near = kit.vocabulary.near(rng, doc.facts[int(rng.integers(len(doc.facts)))][0])
                     return skills.absent_fact(kit, rng, near)
-                case 2:
+                case 5:
                     chinese = doc.facts[0][0].chinese
                     return skills.absent_fact(kit, rng, kit.vocabulary.fact(rng, chinese))
-                case 3 if doc.genre == "code":
+                case 6 if doc.genre == "code":
                     return skills.absent_definition(kit, rng)
                 case _ if doc.genre != "random":
                     return skills.absent_words(kit, rng, doc.genre)

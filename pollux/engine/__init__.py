@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading parts into a memory and answering from it. Knows tokens and arrays, not files of a user or JSON."""
+"""Reading parts into a memory and answering from it.
+
+Knows tokens and arrays, not a user's files or JSON.
+"""

@@ -24,7 +24,7 @@ QUESTION_TOKENS = 16_384
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How tokens are chosen. Temperature 0 takes the likeliest; else the same seed gives the same answer."""
+    """How tokens are chosen. Temperature 0: the likeliest; else the seed decides the answer."""
 
     max_tokens: int = 256
     temperature: float | int = 0.0
@@ -97,6 +97,7 @@ class Respondent:
 
     def ask(self, question: str, sampling: Sampling = GREEDY) -> Answer:
         *_, answer = self.stream(question, sampling)
+        assert isinstance(answer, Answer)
         return answer
 
     def _generate(self, asked: np.ndarray, sampling: Sampling, said: Said) -> Iterator[int]:

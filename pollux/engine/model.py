@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int8
 
 from pollux import checkpoint
@@ -34,7 +35,7 @@ class Chunk(NamedTuple):
 
 
 class Own(NamedTuple):
-    """Memory of the question and the answer so far: always seen whole, beside the top k of the reading."""
+    """Memory of the question and the answer so far: seen whole, beside the reading's top k."""
 
     key: Float[Array, "C K"]
     value: Float[Array, "C V"]
@@ -44,9 +45,9 @@ class Own(NamedTuple):
 class Recalled(NamedTuple):
     """The best keys of the reading for one position, per head, and what they hold."""
 
-    score: Float[Array, "H k"]
-    value: Int8[Array, "H k V"]
-    scale: Float[Array, "H k"]
+    score: Float[np.ndarray, "H k"]
+    value: Int8[np.ndarray, "H k V"]
+    scale: Float[np.ndarray, "H k"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,10 @@ class Loaded:
 
     @cached_property
     def read_own(self):
-        """(tokens [T], segment [T], state, Own, at) -> (x, gathered, state, Own): question and answer."""
+        """Reads question and answer.
+
+        (tokens [T], segment [T], state, Own, at) -> (x, gathered, state, Own).
+        """
         return jax.jit(partial(_read_own, self.weights, self.config), donate_argnums=(2, 3))
 
     @cached_property
@@ -84,7 +88,7 @@ class Loaded:
 
     @cached_property
     def scan(self):
-        """(digits, scale, keys, key_scales, valid) -> the best scores [H, k] of a segment and where."""
+        """(digits, scale, keys, key_scales, valid) -> a segment's best scores [H, k] and where."""
         return jax.jit(partial(_scan, self.config.recall_top_k))
 
     @cached_property

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading: parts in, memory out, in chunks of one fixed shape. Cost and memory in use do not depend on the length."""
+"""Reading: parts in, memory out, in chunks of one fixed shape.
+
+Cost and memory in use do not depend on the length.
+"""
 
 import hashlib
 import time
@@ -40,7 +43,7 @@ Report = Callable[[Progress], None]
 
 
 def pieces(text: str) -> Iterator[str]:
-    """`text` in pieces that end with a line: tokenized one by one they give the tokens of the whole."""
+    """`text` cut at ends of lines: tokenized one by one the pieces give the whole's tokens."""
     start = 0
     while start < len(text):
         end = text.find("\n", start + PIECE)
@@ -128,7 +131,7 @@ def read(
     path: Path | None = None,
     report: Report = lambda progress: None,
 ) -> Reading:
-    """Reads every part, into the file at `path` or into memory. Stopped halfway, it leaves nothing behind."""
+    """Reads every part, into the file at `path` or memory. Stopped halfway, it leaves nothing."""
     if path is None:
         return _read(model, parts, Kept(model), report)
     with Writer.create(path, model.shape, model.fingerprint, model.tokenizer.fingerprint) as writer:
@@ -146,6 +149,7 @@ def _read(model: Loaded, parts: Iterable[Part], sink: "Writer | Kept", report: R
             yield from part_tokens(model.tokenizer, number, part)
 
     for chunk, got in memories(model, runs()):
+        keys, values, key_scales, value_scales = map(np.asarray, got)
         at = 0
         for run in chunk:
             if run.part != open_part:
@@ -155,10 +159,10 @@ def _read(model: Loaded, parts: Iterable[Part], sink: "Writer | Kept", report: R
                 sink.begin_part(*seen[open_part][0])
             size, blocks = len(run.tokens), slice(at // BLOCK, (at + len(run.tokens)) // BLOCK)
             sink.append(
-                got.keys[at : at + size],
-                got.values[at : at + size],
-                got.key_scales[blocks],
-                got.value_scales[blocks],
+                keys[at : at + size],
+                values[at : at + size],
+                key_scales[blocks],
+                value_scales[blocks],
                 run.tokens.astype(np.uint16),
                 valid=run.valid,
             )

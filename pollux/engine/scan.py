@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exact recall from a reading: every key is scored, segment by segment, where it lies on disk or in memory."""
+"""Exact recall: every key of a reading is scored, segment by segment, on disk or in memory."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from pollux.memory.store import SEGMENT
 
 @dataclass(frozen=True, eq=False)
 class Scannable:
-    """A stretch of keys of one of a few sizes. Position i of it is `start + i`, or `positions[i]`."""
+    """A stretch of keys of one of a few sizes. Key i is at `start + i`, or `positions[i]`."""
 
     keys: jax.Array  # int8 [n, key_dim]; whole segments alias the reading's own memory
     key_scales: jax.Array
@@ -56,16 +56,20 @@ def packed(segments: list[Segment]) -> Scannable:
     """Short segments put together and padded to a power of two, so that few shapes are compiled."""
     size = sum(len(segment.keys) for segment in segments)
     room = max(BLOCK * 64, 1 << (size - 1).bit_length())
-    fill = lambda arrays, n: np.concatenate(
-        [*arrays, np.zeros((n, *arrays[0].shape[1:]), arrays[0].dtype)]
-    )
     return Scannable(
-        keys=jax.device_put(fill([s.keys for s in segments], room - size)),
-        key_scales=jax.device_put(fill([s.key_scales for s in segments], (room - size) // BLOCK)),
-        valid=jax.device_put(fill([s.valid for s in segments], room - size)),
+        keys=jax.device_put(_joined([s.keys for s in segments], room - size)),
+        key_scales=jax.device_put(
+            _joined([s.key_scales for s in segments], (room - size) // BLOCK)
+        ),
+        valid=jax.device_put(_joined([s.valid for s in segments], room - size)),
         start=0,
-        positions=fill([s.start + np.arange(len(s.keys)) for s in segments], room - size),
+        positions=_joined([s.start + np.arange(len(s.keys)) for s in segments], room - size),
     )
+
+
+def _joined(arrays: list[np.ndarray], zeros: int) -> np.ndarray:
+    """The arrays put together, with that many zeros (rows of them) behind."""
+    return np.concatenate([*arrays, np.zeros((zeros, *arrays[0].shape[1:]), arrays[0].dtype)])
 
 
 def recall(model: Loaded, stretches: list[Scannable], digits: jax.Array, scale: jax.Array) -> Hits:

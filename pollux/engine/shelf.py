@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Readings kept by themselves, so that what was read once is never read again.
 
-A reading is found by what was read, not by its file's name: weights, tokenizer, and every part's name and text.
+A reading is found by what was read, not by its file's name: weights, tokenizer, and every part's
+name and text.
 """
 
 import hashlib

@@ -15,7 +15,7 @@ Look = tuple[np.ndarray, np.ndarray]  # positions int [k], weights float [k] of 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A stretch of the reading that an answer rests on. `weight`: its share of the recall, 0 to 1."""
+    """A stretch of the reading an answer rests on. `weight`: its share of the recall, 0 to 1."""
 
     place: Place
     text: str

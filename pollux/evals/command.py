@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pollux eval: heavy modules are imported when a command runs, not when the command line is read."""
+"""pollux eval: heavy modules are imported when a command runs, not with the command line."""
 
 from pathlib import Path
 from typing import Annotated
@@ -57,7 +57,7 @@ def text(
     words = facts.Vocabulary(model.loaded.tokenizer, english, [], evaluation=True)
     code = haystack.code(wheel) if "define" in skills else []
     bench = evaluation.Bench(model, words, code)
-    cells = []
+    cells: dict[tuple[str, str], evaluation.Cell] = {}
     with rich.progress.Progress(console=console) as progress:
         task = progress.add_task("", total=len(skills) * len(lengths) * trials)
         for s in skills:
@@ -65,13 +65,15 @@ def text(
                 progress.update(task, description=f"{s}, {n}")
                 for cell, _ in evaluation.run(bench, s, n, trials, seed):
                     progress.advance(task)
-                cells.append(cell)
-                evaluation.save(cells, model, output, {"trials": trials, "seed": seed})
+                    cells[s, n] = cell
+                evaluation.save(
+                    list(cells.values()), model, output, {"trials": trials, "seed": seed}
+                )
     table = rich.table.Table(
         "skill", *lengths, title=f"share right [95% interval], {trials} trials a cell"
     )
     for s in skills:
-        table.add_row(s, *(str(c.score) for c in cells if c.skill == s))
+        table.add_row(s, *(str(c.score) for c in cells.values() if c.skill == s))
     rich.console.Console().print(table)
     console.print(f"every trial: {output}", markup=False)
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Held-out documents cut to a number of tokens: War and Peace, the Apollo 11 transcript, JAX 0.4.23's source."""
+"""Held-out documents cut to a number of tokens.
+
+War and Peace, the Apollo 11 transcript, JAX 0.4.23's source.
+"""
 
 import json
 import lzma

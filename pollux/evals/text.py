@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every text skill of spark at several lengths, on held-out documents with fresh random keys and values.
+"""Every text skill of spark at several lengths, on held-out documents.
 
-A trial is one question. Several needles lie in one haystack, so that each is a near-identical distractor of the others;
-haystacks are cut anew at random places until there are enough trials.
+Keys and values are random and fresh. A trial is one question. Several needles lie in one haystack,
+so that each is a near-identical distractor of the others; haystacks are cut anew at random places
+until there are enough trials.
 """
 
 import json
@@ -162,7 +163,7 @@ def absent(bench: Bench, tokens: int, rng: np.random.Generator, count: int) -> C
 
 
 def quote(bench: Bench, tokens: int, rng: np.random.Generator, count: int) -> Case:
-    """Twenty tokens after a beginning of 8 to 12 words that occurs once; the line is longer than both."""
+    """Twenty tokens after a beginning of 8 to 12 words that occurs once; the line is longer."""
     text = _book(bench, tokens, rng)
     tokenizer = bench.model.loaded.tokenizer
     lines = [line for line in text.split("\n") if len(line.split()) > 60]
@@ -181,7 +182,7 @@ def quote(bench: Bench, tokens: int, rng: np.random.Generator, count: int) -> Ca
 
 
 def when(bench: Bench, tokens: int, rng: np.random.Generator, count: int) -> Case:
-    """The time of an utterance, within 10 s; past the transcript's length the book is read beside it."""
+    """The time of an utterance, within 10 s; past the transcript's length the book is read too."""
     lines = haystack.transcript()
     size = int(tokens / 42)  # lines; a line has about 42 tokens
     start = int(rng.integers(0, max(1, len(lines) - size)))

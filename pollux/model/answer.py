@@ -151,7 +151,7 @@ def recall(
     value: Float[Array, "N V"],
     visible: Bool[Array, "S N"],
 ) -> tuple[Float[Array, "S H V"], Float[Array, "S H N"], Float[Array, "S H"]]:
-    """What each head recalls of everything visible, as in training; its weights, and the null key's."""
+    """What each head recalls of all that is visible, as in training; its weights, the null's."""
     score = recall_scores(query, key, visible)
     null = jnp.broadcast_to(null_score(p, cfg), score.shape[:2])
     weight, nothing = weigh(score, null)

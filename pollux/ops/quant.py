@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Int8 for the memory: one scale for each block of tokens; queries in two int8 digits, so that a score loses nothing.
+"""Int8 for the memory: one scale for each block of tokens.
 
+Queries are two int8 digits, so that a score loses nothing.
 A key or value is off by at most half its block's scale, 1/254 of the block's largest entry
 (tests/ops/test_quant.py).
 """

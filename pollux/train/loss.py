@@ -78,7 +78,7 @@ def loss(
 
 
 def _visible(batch: Batch) -> Bool[Array, "S N"]:
-    """Documents of all rows, the own row's up to the position; of questions and answers the own one only.
+    """Documents of all rows, the own row's up to the position; questions and answers: the own only.
 
     As when a question is asked of a reading: nobody else's question is in the memory.
     """

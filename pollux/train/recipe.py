@@ -43,7 +43,7 @@ GENRES = {
     "random": 0.7,
 }
 SKILLS = {"find": 4.0, "absent": 2.5, "quote": 2.0, "point": 2.0, "other": 0.8}
-NEEDLES = {"find": 8.0, "absent": 3.0, "quote": 2.0, "point": 2.0, "other": 0.8}
+NEEDLES = {"find": 8.0, "absent": 6.0, "quote": 3.0, "point": 2.0, "other": 0.8}
 
 SHORT = Stage(steps=2_000, rows=4, length=1_024, supervised=640, genres=GENRES, skills=SKILLS)
 LONG = replace(SHORT, steps=700, rows=2, length=4_096, skills=NEEDLES, facts=(10, 40))

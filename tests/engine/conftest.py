@@ -10,7 +10,9 @@ from pollux import checkpoint, params
 from pollux.config import TINY
 from pollux.model import decoder
 
-WORDS = "stone river lamp seven copper meadow quiet harbour glass ember north ladder violet drum salt".split()
+WORDS = (
+    "stone river lamp seven copper meadow quiet harbour glass ember north ladder violet drum salt"
+).split()
 
 
 @pytest.fixture(scope="session")

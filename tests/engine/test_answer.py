@@ -55,7 +55,7 @@ def test_cached_answer_equals_the_full_forward_pass(model, parts):
     everything = np.concatenate([asked, said])
     expected = plain_logits(model, reading, everything)[len(asked) - 1 :]
     got = cached_logits(model, reading, everything, len(asked))
-    # Untrained scores are close to each other, so int8 may swap the last of the top k: a loose bound.
+    # Untrained scores lie close together, so int8 may swap the last of the top k: a loose bound.
     assert np.abs(got - expected).max() < 0.15 * np.abs(expected).max()
     assert (got.argmax(-1) == expected.argmax(-1)).mean() >= 0.75
 

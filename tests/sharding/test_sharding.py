@@ -6,6 +6,7 @@ The devices are made of one CPU, which has to be said before jax starts: hence a
 
 import dataclasses
 import json
+import math
 import os
 import subprocess
 import sys
@@ -33,7 +34,12 @@ FLAGS = (
 @pytest.fixture(scope="module")
 def results():
     """By check and mesh, what devices.py found."""
-    environment = {**os.environ, "XLA_FLAGS": " ".join(FLAGS), "PYTHONPATH": str(ROOT)}
+    environment = {
+        **os.environ,
+        "XLA_FLAGS": " ".join(FLAGS),
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiles in half the time
+        "PYTHONPATH": str(ROOT),
+    }
     run = subprocess.run(
         [sys.executable, Path(__file__).with_name("devices.py")],
         env=environment,
@@ -47,24 +53,25 @@ def results():
 
 def of(results, check):
     found = {key: result for key, result in results.items() if key[0] == check}
-    assert len(found) >= 2
+    assert found
     return found.values()
 
 
 def test_answers_agree(results):
     for result in of(results, "answers"):
-        assert result["difference"] < 2e-5, result
+        assert result["difference"] < 1e-5, result
 
 
 def test_read_agrees_and_stays_split(results):
     for result in of(results, "read"):
-        assert result["difference"] < 2e-5, result
-        assert result["tokens"] == 128 // result["mesh"]["seq"]
+        assert result["difference"] < 1e-5, result
+        rows = math.prod(result["mesh"].get(axis, 1) for axis in ("data", "fsdp"))
+        assert result["piece"] == [4 // rows, 128 // result["mesh"]["seq"]]
 
 
 def test_training_step_agrees(results):
     for result in of(results, "train"):
-        assert result["difference"] < 2e-4, result
+        assert result["difference"] < 1e-4, result  # of the gradients too, in the moments
         assert result["moved"] > 1e-6
 
 
@@ -73,7 +80,8 @@ def test_optimizer_state_is_sharded_like_its_weights(results):
     for result in of(results, "train"):
         assert result["moments"] == 2
         assert result["beside"]
-        assert max(result["shares"]) < 0.32, result  # a quarter, and what is copied
+        ways = result["mesh"]["fsdp"] * result["mesh"].get("tensor", 1)
+        assert max(result["shares"]) < 1.2 / ways, result  # vectors are copied
 
 
 @pytest.mark.parametrize("shape", [{}, {"data": 1, "seq": 1}])
@@ -121,5 +129,5 @@ def test_indivisible_dimension_is_refused_by_name():
 
 def test_axes_together_must_divide():
     declared = {"rows": Param((6,), ("batch",), constant(0.0))}
-    with pytest.raises(WeightsError, match="rows: .* of 6 .* mesh axis data x fsdp of 4"):
+    with pytest.raises(WeightsError, match="batch of 6 .* mesh axis data x fsdp of 4"):
         sharding.shardings(declared, abstract_mesh(data=2, fsdp=2))

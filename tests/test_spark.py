@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Spark, as it ships: a floor under what it must find. `pollux eval text` measures it properly."""
+
+from importlib.resources import files
+
+import pytest
+
+import pollux
+from pollux.data import facts
+from pollux.evals import text
+from pollux.examples import plant, war_and_peace
+from pollux.media.part import Part
+
+
+@pytest.fixture(scope="module")
+def bench():
+    model = pollux.load()
+    english = facts.words(war_and_peace().text)
+    words = facts.Vocabulary(model.loaded.tokenizer, english, [], evaluation=True)
+    return text.Bench(model, words, [])
+
+
+@pytest.mark.parametrize(
+    ("skill", "floor"),
+    [
+        ("find", 0.95),
+        ("distractors", 0.7),
+        ("unseen wording", 0.5),
+        ("absent", 0.7),
+        ("quote", 0.5),
+    ],
+)
+def test_floor_at_8k(bench, skill, floor):
+    *_, (cell, _) = text.run(bench, skill, "8k", 20, seed=1)
+    wrong = [(t["question"], t["text"]) for t in cell.trials if not t["right"]]
+    assert cell.score.share >= floor, wrong
+
+
+def test_answer_says_where(bench):
+    needle = "The special magic Reykjavik number is: 4711023."
+    book = plant(war_and_peace().text[:60_000], needle, 0.6)
+    reading = bench.model.read(Part(name="book.txt", kind="text", text=book))
+    answer = bench.model.ask(reading, "What is the special magic Reykjavik number?")
+    assert answer.text == "The special magic Reykjavik number is 4711023."
+    line = book[: book.index(needle)].count("\n") + 1
+    assert (answer.sources[0].place.part, answer.sources[0].place.line) == ("book.txt", line)
+    assert "4711023" in answer.sources[0].text
+
+
+def test_fits_in_the_package():
+    assert (files("pollux") / "weights" / "spark.safetensors").stat().st_size <= 16 * 2**20  # type: ignore[attr-defined]
