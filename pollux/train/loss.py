@@ -27,9 +27,7 @@ class Batch(NamedTuple):
     at: Int[Array, " S"]
     target: Int[Array, " S"]
     weight: Float[Array, " S"]  # 0 fills up
-    look: Int[
-        Array, "S 2"
-    ]  # flat positions [from, to) to recall; to = 0: anywhere, to < 0: nothing
+    look: Int[Array, "S 2"]  # recall flat positions [from, to); to = 0: anywhere, < 0: nothing
 
 
 class Measures(NamedTuple):
