@@ -38,6 +38,14 @@ CONTROL = (
     "<reserved_0>",
 )
 SPACE = "\u2581"
+# These always get a piece: spelt in bytes, one such letter in a name takes the place of two words
+# in what recall can look back over.
+LETTERS = (
+    "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿß"
+    "ĀāĆćČčĎďĒēĘęĚěĞğĪīİıŁłŃńŇňŌōŐőŒœŘřŚśŞşŠšŤťŪūŮůŰűŹźŻżŽž"
+    "абвгдежзийклмнопрстуфхцчшщъыьэюяαβγδεζηθικλμνξοπρστυφχψω"
+    "“”‘’«»„—–…•·°£€§©×÷±→←≤≥≠"
+)
 
 
 class Tokenizer:
@@ -113,6 +121,7 @@ def train_tokenizer(lines: Iterable[str], vocab_size: int, out: Path, *, threads
             model_type="bpe",
             vocab_size=vocab_size,
             character_coverage=0.995,  # rarer Han characters go through bytes
+            required_chars=LETTERS,
             byte_fallback=True,
             split_digits=True,
             normalization_rule_name="identity",

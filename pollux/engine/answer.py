@@ -12,7 +12,7 @@ from pollux import prompt
 from pollux.config import BLOCK
 from pollux.engine import scan
 from pollux.engine.model import POINTER_HEAD, Loaded, Own
-from pollux.engine.source import Source, cited, passages
+from pollux.engine.source import Look, Source, cited, passages
 from pollux.errors import InputError
 from pollux.memory.place import Place, place_of
 from pollux.memory.reading import Reading
@@ -65,10 +65,18 @@ class Said:
 
     tokens: list[int] = field(default_factory=list)
     probability: list[float] = field(default_factory=list)
-    looks: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # positions, weights
-    places: dict[int, Place] = field(
-        default_factory=dict
-    )  # index of a pointer -> what it points at
+    looks: list[Look] = field(default_factory=list)
+    places: dict[int, Place] = field(default_factory=dict)  # of the pointers among the tokens
+
+    def copied(self, reading: Reading) -> list[Look]:
+        """Of each look only the positions that hold what was said; of a pointer's, all."""
+        copies = []
+        for i, (token, (positions, weights)) in enumerate(
+            zip(self.tokens, self.looks, strict=False)
+        ):
+            same = reading.take(positions).tokens == token
+            copies.append((positions, np.where(same | (i in self.places), weights, 0.0)))
+        return copies
 
 
 class Respondent:
@@ -113,10 +121,10 @@ class Respondent:
             if token == control["<end>"]:
                 return
             if token in (control["<place>"], control["<time>"]):
-                at = int(positions[weights.argmax()])
-                said.places[len(said.tokens)] = place_of(
-                    self.reading, self.model.tokenizer, max(at - 1, 0)
-                )
+                at = int(positions[weights.argmax()])  # what follows the words it points at
+                last_word = max(at - 1, self.reading.part_of(at).start)
+                place = place_of(self.reading, self.model.tokenizer, last_word)
+                said.places[len(said.tokens)] = place
             said.tokens.append(token)
             yield token
             if len(said.tokens) >= sampling.max_tokens or token in _stops(control):
@@ -180,9 +188,8 @@ class Respondent:
         elif least < UNSURE:
             kind = "unsure"
         if kind in ("answer", "absent"):
-            sources = (
-                cited(self.reading, self.model.tokenizer, said.looks) if kind == "answer" else ()
-            )
+            looks = said.copied(self.reading) if kind == "answer" else []
+            sources = cited(self.reading, self.model.tokenizer, looks)
         else:
             sources = passages(self.reading, self.model.tokenizer, said.looks)
         ended = len(said.probability) > len(said.tokens) or said.tokens[-1] in _stops(control)

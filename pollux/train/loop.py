@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -95,6 +96,11 @@ def _train(
     return path
 
 
+def compiled(recipe: Recipe) -> Callable[[stepping.State, Batch], tuple]:
+    """A step, which uses up the state it is given."""
+    return jax.jit(partial(stepping.step, recipe), donate_argnums=0)
+
+
 def _run(
     recipe: Recipe,
     kit: mixture.Kit,
@@ -105,7 +111,7 @@ def _run(
     stop_after: int | None,
 ) -> stepping.State:
     """From `state` to the last step, or to where it is told to stop."""
-    advance = jax.jit(partial(stepping.step, recipe), donate_argnums=0)
+    advance = compiled(recipe)
     saved, first = time.monotonic(), int(state.step)
     batches = mixture.batches(kit, recipe.stages, recipe.seed, first)
     for number, arrays in enumerate(batches, first):
@@ -164,7 +170,7 @@ def _check_goes_on(directory: Path, recipe: Recipe, newest: int, resume: bool) -
     try:
         fields = json.loads((directory / "recipe.json").read_text())["config"]
         before = Config(experts=Experts(**fields.pop("experts")), **fields)
-    except (FileNotFoundError, KeyError, TypeError, ValueError, WeightsError):
+    except (AttributeError, FileNotFoundError, KeyError, TypeError, ValueError, WeightsError):
         return  # a recipe of another version: the checkpoint will tell
     if _shapes(before) != _shapes(recipe.config):
         raise RecipeError(

@@ -31,6 +31,7 @@ COLUMNS = (
     "tokens_per_s",
 )
 LINE_SECONDS = 10.0  # between lines where there is no terminal for a bar
+Row = list[int | float]  # of COLUMNS
 
 
 class Metrics:
@@ -39,14 +40,14 @@ class Metrics:
     def __init__(self, directory: Path, recipe: Recipe, first: int):
         self.directory = directory
         self.recipe = recipe
-        self.rows = [row for row in read(directory / "metrics.csv") if row[0] <= first]
+        self.rows: list[Row] = [row for row in read(directory / "metrics.csv") if row[0] <= first]
         self.files = ExitStack()
         self.csv = self._open_csv(directory / "metrics.csv")
         self.board = self._open_board(directory / "tensorboard", first)
         self.console = rich.console.Console(highlight=False, markup=False, soft_wrap=True)
-        columns = (
-            rich.progress.TextColumn("training {task.fields[name]}"),
-            rich.progress.BarColumn(),
+        columns = (  # in all less than 80 wide
+            rich.progress.TextColumn("{task.fields[name]}"),
+            rich.progress.BarColumn(bar_width=14),
             rich.progress.MofNCompleteColumn(),
             rich.progress.TextColumn("{task.fields[shown]}"),
             rich.progress.TimeRemainingColumn(),
@@ -102,7 +103,7 @@ class Metrics:
         load = np.asarray(m.load)
         busiest = float(load.max() * load.shape[1]) if load.size else 1.0
         means = [float(x) for x in (m.loss, m.text, m.answer, m.right, m.found)]
-        row = [number, *means, busiest, gradient, tokens / (now - self.clock)]
+        row: Row = [number, *means, busiest, gradient, tokens / (now - self.clock)]
         self.clock = now
         self.rows.append(row)
         self.csv.writerow([number, *(repr(x) for x in row[1:])])
@@ -114,17 +115,17 @@ class Metrics:
         self.board.flush()
         self._show(row)
 
-    def _show(self, row: list[float]) -> None:
+    def _show(self, row: Row) -> None:
         number, loss, _, _, right, found, busiest, _, speed = row
-        shown = (
-            f"loss {loss:.3f}  answers {right:.1%}  looks {found:.1%}  "
-            f"load {busiest:.1f}  {speed:,.0f} tok/s"
-        )
         if self.live:
+            shown = f"loss {loss:.3f}  {right:.0%} right  {speed:,.0f} tok/s"
             self.progress.update(self.task, completed=number, shown=shown)
         elif number == self.recipe.steps or self.clock - self.last_line >= LINE_SECONDS:
             self.last_line = self.clock
-            self.say(f"training {self.recipe.name}  {number}/{self.recipe.steps}  {shown}")
+            self.say(
+                f"training {self.recipe.name}  {number}/{self.recipe.steps}  loss {loss:.3f}  "
+                f"answers {right:.1%}  looks {found:.1%}  load {busiest:.1f}  {speed:,.0f} tok/s"
+            )
 
 
 def event(step: int, **content) -> Any:
@@ -132,12 +133,12 @@ def event(step: int, **content) -> Any:
     return vars(event_pb2)["Event"](wall_time=time.time(), step=step, **content)
 
 
-def read(path: Path) -> list[list[float]]:
+def read(path: Path) -> list[Row]:
     """The rows of a metrics file; torn ones, such as the last of a killed run, are left out."""
     if not path.is_file():
         return []
     whole, _, _ = path.read_bytes().rpartition(b"\n")
-    rows = []
+    rows: list[Row] = []
     for row in csv.reader(whole.decode("utf-8", "replace").splitlines()):
         try:
             number, *values = int(row[0]), *map(float, row[1:])
@@ -148,7 +149,7 @@ def read(path: Path) -> list[list[float]]:
     return rows
 
 
-def picture(rows: list[list[float]], path: Path) -> None:
+def picture(rows: list[Row], path: Path) -> None:
     """Loss and share of right answers against the step."""
     from matplotlib.figure import Figure
 

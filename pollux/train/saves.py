@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import zlib
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import jax
@@ -33,20 +33,31 @@ class Saves:
         self.run = directory
         self.directory = (directory / "checkpoints").absolute()
         self.notes: list[str] = []
-        self._drop_unfinished()
-        options = orbax.CheckpointManagerOptions(max_to_keep=KEPT, enable_async_checkpointing=False)
-        self.manager = orbax.CheckpointManager(self.directory, options=options)
 
     def __enter__(self) -> "Saves":
         return self
 
     def __exit__(self, *_) -> None:
-        self.manager.close()
+        if "manager" in vars(self):
+            self.manager.close()
+
+    @cached_property
+    def manager(self) -> orbax.CheckpointManager:
+        """Made for the first save: a damaged checkpoint would confuse it."""
+        self._drop_unfinished()
+        options = orbax.CheckpointManagerOptions(max_to_keep=KEPT, enable_async_checkpointing=False)
+        return orbax.CheckpointManager(self.directory, options=options)
+
+    @property
+    def steps(self) -> list[int]:
+        """Of the checkpoints there are, newest first."""
+        names = [path.name for path in self.directory.glob("[0-9]*")]
+        return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
 
     @property
     def newest(self) -> int | None:
         """Its step."""
-        return self.manager.latest_step()
+        return next(iter(self.steps), None)
 
     def save(self, number: int, state: stepping.State) -> None:
         """Raises SpaceError; the checkpoints before stay as they are."""
@@ -71,19 +82,19 @@ class Saves:
         """
         wanted = abstract(recipe)
         broken: dict[int, str] = {}
-        for number in sorted(self.manager.all_steps(), reverse=True):
-            if not whole(self.directory / str(number)):
+        for number in self.steps:
+            path = self.directory / str(number)
+            if not whole(path):
                 broken[number] = "its checksums differ"
                 continue
             try:
-                state = self.manager.restore(number, args=orbax.args.StandardRestore(wanted))
+                with orbax.StandardCheckpointer() as reader:
+                    state = reader.restore(path / "default", wanted)
             except Exception as error:  # whatever a foreign file makes Orbax raise
                 broken[number] = (str(error) or type(error).__name__).splitlines()[0]
                 continue
             for other in broken:
                 self._put_aside(other, number)
-            self.manager.reload()
-            assert isinstance(state, stepping.State)
             return state
         told = "; ".join(f"step {number}: {reason}" for number, reason in broken.items())
         raise RecipeError(

@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A copy task: a document of random tokens, then the same again as question and answer."""
+"""A copy task: a document of random tokens, then the same again as question and answer.
+
+And what a run of the recipe tiny needs to be quick: a small corpus, and steps compiled once.
+"""
 
 import dataclasses
+from itertools import islice
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from pollux.config import TINY
+from pollux.data import corpora
 from pollux.data.mixture import Stage
+from pollux.tokenizer import Tokenizer
 from pollux.train.loss import Batch
 from pollux.train.recipe import Recipe
 
@@ -40,3 +46,21 @@ def recipe():
     config = dataclasses.replace(TINY, vocab_size=256)
     stage = Stage(steps=40, rows=ROWS, length=LENGTH, supervised=62, genres={}, skills={})
     return Recipe(name="copy", config=config, stages=(stage,), learning_rate=5e-3, warmup_steps=4)
+
+
+@pytest.fixture(scope="session")
+def run_environment(tmp_path_factory):
+    """Variables: a cache with some of the standard library, and a place for compiled steps."""
+    path, code = tmp_path_factory.mktemp("cache"), corpora.CORPORA["code"]
+    some = list(islice(corpora.rows(code), 12))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POLLUX_CACHE", str(path))
+        patch.setattr(corpora, "_standard_library", lambda: iter(some))
+        corpora.tokens(code, Tokenizer.load())
+    return {
+        "POLLUX_CACHE": str(path),
+        "POLLUX_DATA": "",
+        "JAX_COMPILATION_CACHE_DIR": str(path / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
