@@ -244,7 +244,8 @@ class Vocabulary:
         found = re.findall(r"[A-Za-z]+,?", text)
 
         def some(low: int, high: int) -> str:
-            start, size = int(rng.integers(len(found) - high)), int(rng.integers(low, high + 1))
+            start = int(rng.integers(max(1, len(found) - high)))
+            size = int(rng.integers(low, high + 1))
             return " ".join(found[start : start + size])
 
         return f"{some(0, 5)} {{p}} {some(1, 6)} {{v}} {some(0, 4)}".strip() + "."

@@ -26,6 +26,7 @@ from pollux.examples import plant
 from pollux.media.part import Part
 
 LENGTHS = {"8k": 8_000, "32k": 32_000, "128k": 128_000, "800k+": 1_000_000}
+LONG_ENOUGH = pollux.Sampling(max_tokens=64)  # what is judged stands within it
 GEMINI_NEEDLE = "The special magic {city} number is: {number}."
 GEMINI_QUESTION = (
     "What is the special magic {city} number? Don't give information outside the document or "
@@ -263,7 +264,7 @@ def run(
         cell.tokens = max(cell.tokens, reading.num_valid)
         for trial in made[:count]:
             began = time.monotonic()
-            answer = bench.model.ask(reading, trial.question)
+            answer = bench.model.ask(reading, trial.question, LONG_ENOUGH)
             cell.seconds += time.monotonic() - began
             result = {
                 "question": trial.question,

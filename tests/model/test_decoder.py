@@ -60,35 +60,29 @@ def test_sharpness_grows_with_the_keys():
     np.testing.assert_allclose(more, 16**SPARK.sharpness, rtol=1e-6)
 
 
-def repeated_passage(cfg):
-    """Random tokens in which 64 come twice; where they come again and what each should recall."""
-    rng = np.random.default_rng(0)
-    tokens = rng.integers(17, cfg.vocab_size, 256)
-    tokens[192:] = tokens[64:128]
-    segment = np.repeat([0, 1], [192, 64])
-    arrays = (jnp.asarray(x, jnp.int32) for x in (tokens, segment))
-    return *arrays, jnp.arange(192, 255), np.arange(65, 128)
-
-
 @pytest.mark.parametrize("cfg", [TINY, SPARK], ids=lambda c: c.name)
 def test_recall_by_initialisation(cfg):
-    """Untrained, the first answer layer finds where a passage stood before, and can copy it."""
-    fresh = params.initialise(decoder.declare(cfg), jax.random.key(0))
-    tokens, segment, at, right = repeated_passage(cfg)
+    """Untrained, the first answer layer finds where a passage of random tokens stood before."""
+    p = params.initialise(decoder.declare(cfg), jax.random.key(0))
+    segment = jnp.repeat(jnp.array([[0, 1]]), jnp.array([192, 64]), 1, total_repeat_length=256)
+    begun = 8  # tokens of the passage, before which what stood there first still shows
+    at, right = jnp.arange(192 + begun, 255), np.arange(64 + begun + 1, 128)
 
     @jax.jit
-    def recalled(p, tokens, segment):
-        state = read.empty_state(cfg, 1)
-        got, _, _ = decoder.read_chunk(p, cfg, tokens[None], segment[None], state)
+    def recalled(tokens):
+        got, _, _ = decoder.read_chunk(p, cfg, tokens, segment, read.empty_state(cfg, 1))
         query = answer.layer_query(p.answer[0], cfg, got.hidden[0, at], got.gathered[0, at])
-        visible = jnp.arange(len(tokens)) <= at[:, None]
-        found = answer.recall(p.answer[0], cfg, query, got.key[0], got.value[0], visible)
-        return found[1].argmax(-1), decoder.answers(p, cfg, tokens, segment, at).argmax(-1)
+        visible = jnp.arange(256) <= at[:, None]
+        weight = answer.recall(p.answer[0], cfg, query, got.key[0], got.value[0], visible)[1]
+        return weight.argmax(-1)
 
-    best, said = recalled(fresh, tokens, segment)
-    begun = 8  # tokens of the passage, before which what stood there still shows
-    assert (np.asarray(best) == right[:, None])[begun:].mean() >= 0.9
-    assert (said == tokens[at + 1]).mean() >= 0.1  # by chance: 0.0001
+    shares = []
+    for seed in range(6):
+        tokens = np.random.default_rng(seed).integers(17, cfg.vocab_size, (1, 256))
+        tokens[:, 192:] = tokens[:, 64:128]
+        found = recalled(jnp.asarray(tokens, jnp.int32))
+        shares.append(float((np.asarray(found) == right[:, None]).mean()))
+    assert np.mean(shares) >= 0.9
 
 
 def test_recall_weighs_everything(cfg, weights):

@@ -43,7 +43,7 @@ def copy_batch_fixture():
 
 @pytest.fixture(scope="session")
 def recipe():
-    config = dataclasses.replace(TINY, vocab_size=256)
+    config = dataclasses.replace(TINY, vocab_size=256, read_layers=1)
     stage = Stage(steps=40, rows=ROWS, length=LENGTH, supervised=62, genres={}, skills={})
     return Recipe(name="copy", config=config, stages=(stage,), learning_rate=5e-3, warmup_steps=4)
 
