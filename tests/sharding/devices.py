@@ -25,6 +25,7 @@ RECIPE = Recipe(name="sharded", config=CONFIG, stages=(STAGE,))
 DECLARED = decoder.declare(CONFIG)
 # On the host, for a training step takes its arguments' memory over.
 WEIGHTS = jax.device_get(params.initialise(DECLARED, jax.random.key(0)))
+unsharded = jax.jit(partial(stepping.step, RECIPE))
 # Few: each is compiled.
 TRAINED = {"data": 2, "fsdp": 2}, {"expert": 2, "tensor": 2, "fsdp": 2}
 ANSWERED = ({"expert": 2, "tensor": 2, "fsdp": 2},)
@@ -59,7 +60,7 @@ def is_decoder(x):
 def train(on):
     """One step; where the optimizer's moments are, and the share of them on each device."""
     whole = jax.device_get(stepping.start(RECIPE, WEIGHTS))
-    expected = jax.jit(partial(stepping.step, RECIPE))(whole, batch())
+    expected = unsharded(whole, batch())
     state = jax.device_put(whole, stepping.shardings(RECIPE, on))
     got = stepping.sharded(RECIPE, on)(state, batch())
     declared = jax.tree.leaves(sharding.shardings(DECLARED, on))
