@@ -130,6 +130,8 @@ def question_about(kit: Kit, stage: Stage, rng: np.random.Generator, doc: Docume
             match rng.integers(8):
                 case 0 | 1 | 2 | 3 | 4:
                     near = kit.vocabulary.near(rng, doc.facts[int(rng.integers(len(doc.facts)))][0])
+                    if near.phrase in {fact.phrase for fact, _, _ in doc.facts}:
+                        return None  # it is stated after all
                     return skills.absent_fact(kit, rng, near)
                 case 5:
                     chinese = doc.facts[0][0].chinese

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The evaluation asks what it planted, judges rightly, and plants nothing that training knows."""
 
-import types
-
 import numpy as np
 import pytest
 
@@ -13,7 +11,6 @@ from pollux.evals import text
 from pollux.examples import war_and_peace
 from pollux.media.part import Part
 from pollux.memory.place import Place
-from pollux.tokenizer import Tokenizer
 
 CODE = "".join(
     f"def alpha_{i}(x):\n    return x\n\n\nclass Beta{i}:\n    pass\n" for i in range(30)
@@ -22,12 +19,11 @@ CODE = "".join(
 
 @pytest.fixture(scope="module")
 def bench():
-    tokenizer = Tokenizer.load()
+    model = pollux.load()
     english = facts.words(war_and_peace().text)
-    words = facts.Vocabulary(tokenizer, english, [], evaluation=True)
-    model = types.SimpleNamespace(loaded=types.SimpleNamespace(tokenizer=tokenizer))
+    words = facts.Vocabulary(model.loaded.tokenizer, english, [], evaluation=True)
     code = [Part(name="a.py", kind="code", text=CODE)]
-    return text.Bench(model, words, code)  # type: ignore[arg-type]
+    return text.Bench(model, words, code)
 
 
 def answer(said: str, kind: str = "answer", places: tuple[Place, ...] = ()) -> Answer:
