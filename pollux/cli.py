@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import rich.console
 import rich.progress
@@ -194,7 +194,10 @@ def train(
         raise RecipeError(f"no recipe {recipe!r}; there are {', '.join(recipes.RECIPES)}")
     directory = out or Path("runs") / recipe
     chosen = recipes.override(recipes.RECIPES[recipe], settings or [])
-    path = loop.train(chosen, directory, resume=resume, weights=weights)
+    try:
+        path = loop.train(chosen, directory, resume=resume, weights=weights)
+    except KeyboardInterrupt as stop:
+        fail(str(stop) or "interrupted; go on with --resume", 130)
     typer.echo(f"{path}; curves in {directory}/loss.png, numbers in {directory}/metrics.csv")
 
 
@@ -329,7 +332,7 @@ def main() -> None:
         raise
 
 
-def fail(message: str, code: int) -> None:
+def fail(message: str, code: int) -> NoReturn:
     line = " ".join(message.split())
     print(f"pollux: {line}", file=sys.stderr)
     sys.exit(code)

@@ -26,6 +26,7 @@ from pollux.examples import plant
 from pollux.media.part import Part
 
 LENGTHS = {"8k": 8_000, "32k": 32_000, "128k": 128_000, "800k+": 1_000_000}
+MOST_NEEDLES = {"find": 20}  # in one haystack; each is a near-identical distractor of the others
 LONG_ENOUGH = pollux.Sampling(max_tokens=64)  # what is judged stands within it
 GEMINI_NEEDLE = "The special magic {city} number is: {number}."
 GEMINI_QUESTION = (
@@ -256,7 +257,7 @@ def run(
     """Trials of one cell as they are judged."""
     cell, rng = Cell(skill, length), np.random.default_rng([seed, *map(ord, skill + length)])
     tokens = LENGTHS[length]
-    per_reading = max(5, min(100, tokens // 800))
+    per_reading = max(5, min(MOST_NEEDLES.get(skill, 100), tokens // 800))
     while len(cell.trials) < trials:
         count = min(per_reading, trials - len(cell.trials))
         parts, made = SKILLS[skill](bench, tokens, rng, max(count, 5))
