@@ -52,7 +52,7 @@ def read(
     console.print(table)
     for name, value in bench.summary(found).items():
         console.print(f"{name}: {value:,.3f}")
-    console.print(machine())
+    console.print(str(machine()))
     if output:
         bench.save(found, output)
 
