@@ -12,7 +12,7 @@ from pollux.cache import cache_directory
 from pollux.errors import PolluxError
 from pollux.examples import plant, war_and_peace
 
-PASSAGE = "Quote the passage that begins “Well, Prince, so Genoa and Lucca”"
+PASSAGE = "Quote the passage that begins “Absolute continuity of motion is not”"
 SAYING = "there is no greatness where simplicity, goodness, and truth are absent"
 
 
