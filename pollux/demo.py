@@ -12,7 +12,7 @@ from pollux.cache import cache_directory
 from pollux.errors import PolluxError
 from pollux.examples import plant, war_and_peace
 
-PASSAGE = "Quote the passage that begins “Absolute continuity of motion is not”"
+PASSAGE = "Quote the passage that begins “The movement of humanity, arising as it does from”"
 SAYING = "there is no greatness where simplicity, goodness, and truth are absent"
 
 
