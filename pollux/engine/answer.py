@@ -11,12 +11,13 @@ import numpy as np
 from pollux import prompt
 from pollux.config import BLOCK
 from pollux.engine import scan
-from pollux.engine.model import POINTER_HEAD, Loaded, Own
+from pollux.engine.model import Loaded, Own
 from pollux.engine.source import Look, Source, cited, passages
 from pollux.errors import InputError
 from pollux.memory.place import Place, place_of
 from pollux.memory.reading import Reading
 from pollux.model import decoder
+from pollux.model.answer import POINTER_HEAD
 
 UNSURE = 0.35  # an answer with a token below this probability is called unsure (docs/spark.md)
 QUESTION_TOKENS = 16_384

@@ -22,8 +22,6 @@ from pollux.ops.attention import MASKED
 from pollux.ops.recall import recall_scores, top_blocks, weigh
 from pollux.tokenizer import Tokenizer
 
-POINTER_HEAD = 0  # the head taught where to look (train/loss.py); answers cite what it recalls
-
 
 class Chunk(NamedTuple):
     """What is kept of a chunk that was read, quantised."""

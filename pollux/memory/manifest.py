@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from pollux.config import BLOCK
 from pollux.errors import ReadingError
 
-BLOCK = 64  # tokens; the unit of recall: every part begins at a block boundary
 SEGMENT = 65_536  # tokens; the unit of checksums and of scans
 FORMAT = "pollux reading"
 VERSION = 1

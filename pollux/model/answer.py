@@ -25,6 +25,8 @@ from pollux.ops.norm import rms_norm
 from pollux.ops.recall import recall_scores, weigh
 from pollux.params import Param, constant, exactly, normal, weights
 
+POINTER_HEAD = 0  # of each answer layer: taught where to look, and what answers cite
+
 
 @weights
 class Memory:

@@ -16,8 +16,6 @@ from jaxtyping import Array, Bool, Float, Int
 from pollux.config import Config
 from pollux.model import answer, decoder, read
 
-POINTER_HEAD = 0  # of each answer layer: taught where to look, and what answers cite
-
 
 class Batch(NamedTuple):
     """B rows of T tokens and S supervised positions, counted through the flattened rows."""
@@ -59,8 +57,8 @@ def loss(
         recalled, weight, nothing = answer.recall(layer, cfg, query, key, value, visible)
         x, expert_load = answer.layer_update(layer, cfg, x, recalled)
         load.append(expert_load)
-        pointer = weight[:, POINTER_HEAD]
-        null = nothing[:, POINTER_HEAD]
+        pointer = weight[:, answer.POINTER_HEAD]
+        null = nothing[:, answer.POINTER_HEAD]
         mass = jnp.where(nowhere, null, jnp.where(here, pointer, 0.0).sum(-1))
         look_loss += mean(-jnp.log(mass + 1e-9), looks)
         best = jnp.where(nowhere, null, jnp.where(here, pointer, 0.0).max(-1))
