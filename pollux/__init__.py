@@ -14,8 +14,10 @@ from pathlib import Path
 
 from pollux.engine import model as engine
 from pollux.engine import reader
-from pollux.engine.answer import GREEDY, Answer, Respondent, Sampling
+from pollux.engine.answer import Answer, Respondent
+from pollux.engine.edit import replace, replace_lines
 from pollux.engine.reader import Progress, Report
+from pollux.engine.sampling import GREEDY, Sampling
 from pollux.engine.source import Source
 from pollux.errors import (
     InputError,
@@ -62,9 +64,30 @@ class Model:
         *inputs: str | Path | Part,
         save: str | Path | None = None,
         report: Report = lambda progress: None,
+        update: bool = False,
     ) -> Reading:
-        """Reads files, directories and `Part`s, in order, into memory or the reading `save`."""
-        return reader.read(self.loaded, parts_of(inputs), Path(save) if save else None, report)
+        """Reads files, directories and `Part`s, in order, into memory or the reading `save`.
+
+        `update`: parts that `save` holds already, unchanged, are taken from there.
+        """
+        path = Path(save) if save else None
+        return reader.read(self.loaded, parts_of(inputs), path, report, update)
+
+    def replace(self, reading: Reading, span: tuple[int, int], text: str) -> Reading:
+        """`reading` with `text` at positions from span[0] to before span[1], as if read anew.
+
+        The positions are those of a `Source`. An empty span inserts, an empty text deletes.
+        """
+        return replace(self.loaded, reading, span, text)
+
+    def replace_lines(
+        self, reading: Reading, part: str, lines: tuple[int, int], text: str
+    ) -> Reading:
+        """`reading` with `text` as lines lines[0] to lines[1], from 1, of a part.
+
+        (5, 4) inserts before line 5, an empty text deletes.
+        """
+        return replace_lines(self.loaded, reading, part, lines, text)
 
     def open(self, *paths: str | Path) -> Reading:
         """Opens saved readings, several side by side; ReadingError when not of these weights."""

@@ -7,6 +7,7 @@ Progress goes to standard error, answers to standard output.
 import dataclasses
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -14,11 +15,13 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import rich.console
+import rich.markup
 import rich.progress
+import rich.table
 import typer
 
 from pollux.bench import command as bench
-from pollux.cache import cache_directory
+from pollux.cache import compiled_directory
 from pollux.errors import InputError, PolluxError, RecipeError
 from pollux.evals import command as evals
 
@@ -62,21 +65,91 @@ def read_command(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Where to save, as in NAME.reading.")
     ],
+    update: Annotated[
+        bool, typer.Option("--update", help="Take over what OUTPUT holds already, read the rest.")
+    ] = False,
     weights: Weights = None,
 ) -> None:
-    """Read files once and save the reading: a directory of about 130 bytes a token."""
+    """Read files once and save the reading: a directory of about 134 bytes a token."""
     from pollux.engine import reader
     from pollux.media.inputs import open_parts
 
     model = loaded(weights)
     parts = open_parts(inputs)
+    kept = 0
     with reading_progress() as report:
-        reading = reader.read(model.loaded, parts, output, report)
+
+        def count(done: Any) -> None:
+            nonlocal kept
+            kept = done.parts_kept
+            report(done)
+
+        reading = reader.read(model.loaded, parts, output, count, update)
     notes(reading.parts, parts.skipped)
     typer.echo(
         f"{output}: {reading.num_valid:,} tokens of {len(reading.parts)} parts, "
+        f"{reading.nbytes:,} bytes" + (f"; {kept} parts had not changed" if update else "")
+    )
+
+
+@app.command("edit")
+def edit_command(
+    path: Annotated[Path, typer.Argument(metavar="READING", help="A saved reading.")],
+    part: Annotated[str, typer.Option(help="Which part: its name, or the end of its path.")],
+    lines: Annotated[
+        str, typer.Option(help="From 1: 12 or 12-15; 12-11 is the empty place before line 12.")
+    ],
+    text: Annotated[
+        str | None, typer.Option("--with", help="What the lines become; '' deletes them.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--with-file", help="The same from a file, - standard input.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write here, READING stays as it is.")
+    ] = None,
+    weights: Weights = None,
+) -> None:
+    """Change lines of a saved reading; only what the change reaches is read again.
+
+    The reading becomes what reading the changed text would give. The files it was made from are
+    not touched: for files that changed there is pollux read --update.
+
+    \b
+    pollux edit all.reading --part app.py --lines 12-15 --with "def main():"
+    pollux edit all.reading --part notes.txt --lines 3 --with ""             (deletes line 3)
+    pollux edit all.reading --part notes.txt --lines 3-2 --with-file new.txt (inserts before it)
+    """
+    from pollux.engine import edit
+
+    found = re.fullmatch(r"(\d{1,12})(?:-(\d{1,12}))?", lines)
+    if not found:
+        raise InputError(f"--lines {lines} is no line, as in 12, and no lines, as in 12-15")
+    span = int(found[1]), int(found[2] or found[1])
+    if (text is None) == (file is None):
+        raise InputError("give either --with TEXT or --with-file FILE")
+    new = text_of(file) if file else text or ""
+    model = loaded(weights)
+
+    def change(reading: Any) -> Any:
+        return edit.replace_lines(model.loaded, reading, part, span, new)
+
+    reading = edit.edit_saved(model.loaded, path, change, output)
+    typer.echo(
+        f"{output or path}: {reading.num_valid:,} tokens of {len(reading.parts)} parts, "
         f"{reading.nbytes:,} bytes"
     )
+
+
+def text_of(file: Path) -> str:
+    """The text of one file, or of standard input."""
+    from pollux.media.inputs import open_parts
+
+    parts = list(open_parts([file]))
+    notes(parts, [])
+    if len(parts) > 1:
+        raise InputError(f"{file} holds {len(parts)} files; name one")
+    return parts[0].text
 
 
 @app.command()
@@ -89,6 +162,11 @@ def ask(
     max_tokens: MaxTokens = 256,
     temperature: Temperature = 0.0,
     seed: Seed = 0,
+    top_k: Annotated[int, typer.Option(help="Draw among so many tokens; 0: all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Draw among the likeliest of this share.")] = 1.0,
+    stop: Annotated[
+        list[str] | None, typer.Option(help="Text that ends the answer; may be given several times")
+    ] = None,
     weights: Weights = None,
 ) -> None:
     """Answer questions about files or saved readings, with the places.
@@ -100,7 +178,14 @@ def ask(
     """
     from pollux import Sampling
 
-    sampling = Sampling(max_tokens=max_tokens, temperature=temperature, seed=seed)
+    sampling = Sampling(
+        max_tokens=max_tokens,
+        temperature=temperature,
+        seed=seed,
+        top_k=top_k,
+        top_p=top_p,
+        stop=tuple(stop or ()),
+    )
     for text in question:
         if not text.strip():
             raise InputError(
@@ -170,6 +255,65 @@ def info(path: Annotated[Path, typer.Argument(help="A reading or a weights file.
         )
 
 
+@app.command("plan")
+def plan_command(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL] [FILE]...",
+            help="tiny, spark, nano-1, nano-2, pro, ultra or a weights file; then what to read.",
+        ),
+    ] = None,
+    tokens: Annotated[
+        str | None, typer.Option(help="In place of files, as in 128k or 10M; by default 10M.")
+    ] = None,
+    machine: Annotated[
+        str, typer.Option(help="this, cpu:CORES,GB, cpu:CORES,GB,GB (of disk), v5e-256, v5p-1024.")
+    ] = "this",
+    tokens_per_second: Annotated[
+        float | None, typer.Option(help="As measured before; by default estimated from FLOPs.")
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure first how fast this machine reads.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, in bytes.")] = False,
+) -> None:
+    """Say what a reading will cost, and whether it fits, before anything is loaded."""
+    from pollux.engine import reader, scan
+    from pollux.plan import report
+    from pollux.plan.machine import machine_of
+
+    config, number, parts = report.asked(what or [], tokens)
+    chosen = machine_of(machine)
+    if measure:
+        chosen = measured(chosen)
+    steps = report.Steps(chunk=reader.CHUNK, at_once=scan.AT_ONCE)
+    made = report.plan(
+        config, number, chosen, steps, parts=parts, tokens_per_second=tokens_per_second
+    )
+    if as_json:
+        typer.echo(json.dumps(report.as_dict(made)))
+        return
+    table = rich.table.Table(
+        title=f"{number:,} tokens with {config.name} on {chosen.name}", show_header=False
+    )
+    for row in report.rows(made):
+        table.add_row(*map(rich.markup.escape, row))
+    rich.console.Console().print(table)
+
+
+def measured(machine: Any) -> Any:
+    """The machine with the speed it reads at now, which takes some seconds."""
+    from pollux.bench.speed import reading_flops
+    from pollux.plan.machine import size
+
+    if machine.name != "this machine":
+        raise InputError("only this machine can be measured; leave --measure or --machine out")
+    flops = reading_flops()
+    basis = f"{size(flops, 'FLOP')}/s, measured now"
+    return dataclasses.replace(machine, flops=flops, basis=basis)
+
+
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="spark or tiny.")],
@@ -233,7 +377,7 @@ def loaded(weights: Path | None) -> Any:
     """The model. Compiled code is kept in the cache, so only the first start is slow."""
     import jax
 
-    jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))
+    jax.config.update("jax_compilation_cache_dir", str(compiled_directory()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     import pollux
 

@@ -122,7 +122,7 @@ SPARK = Config(
     conv_width=4,
     recall_width=9,
     experts=Experts(num_experts=8, top_k=2, expert_dim=128, shared_dim=128),
-    recall_heads=4,
+    recall_heads=2,
     key_dim=64,
     value_dim=64,
 )

@@ -3,6 +3,7 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -10,3 +11,17 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 # An example that compiles something is slow, not wrong; the same examples every time.
 settings.register_profile("pollux", deadline=None, derandomize=True)
 settings.load_profile("pollux")
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    """A file of untrained TINY weights: they recall by initialisation."""
+    import jax
+
+    from pollux import checkpoint, params
+    from pollux.config import TINY
+    from pollux.model import decoder
+
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    checkpoint.save(path, params.initialise(decoder.declare(TINY), jax.random.key(0)), TINY, {})
+    return path

@@ -20,7 +20,8 @@ MAX_FILE, MAX_FUNCTION = 499, 59  # lines
 # Each of BASE sees those before it.
 BASE = ("errors", "cache", "config", "params", "sharding", "tokenizer", "prompt")
 FACE = "pollux"  # pollux/__init__.py
-BELOW_ENGINE = {*BASE, "ops", "model", "checkpoint", "media", "memory"}
+BELOW_PLAN = {*BASE, "ops", "model", "checkpoint", "media", "memory"}
+BELOW_ENGINE = {*BELOW_PLAN, "plan"}
 BELOW_EVALS = {*BELOW_ENGINE, "engine", "data", "examples", FACE}
 LAYERS: dict[str, set[str]] = {
     **{name: set(BASE[:place]) for place, name in enumerate(BASE)},
@@ -29,6 +30,7 @@ LAYERS: dict[str, set[str]] = {
     "checkpoint": {*BASE, "ops", "model"},
     "media": {"errors"},
     "memory": {*BASE, "ops", "model", "media"},
+    "plan": BELOW_PLAN,
     "engine": BELOW_ENGINE,
     "data": {"errors", "cache", "config", "tokenizer", "prompt", "media"},
     "train": {*BASE, "ops", "model", "checkpoint", "data"},
@@ -44,6 +46,8 @@ LAYERS: dict[str, set[str]] = {
 # The base install has none of these, so only what names them here may import them.
 HEAVY = {"train", "bench", "evals"}
 OPTIONAL = {
+    "Stemmer": HEAVY,
+    "bm25s": HEAVY,
     "grain": {*HEAVY, "data"},
     "matplotlib": HEAVY,
     "optax": HEAVY,

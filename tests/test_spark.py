@@ -7,6 +7,8 @@ import pytest
 
 import pollux
 from pollux.data import facts
+from pollux.engine.answer import Respondent
+from pollux.engine.continuation import SETTLED
 from pollux.evals import text
 from pollux.examples import plant, war_and_peace
 from pollux.media.part import Part
@@ -45,6 +47,19 @@ def test_answer_says_where(bench):
     line = book[: book.index(needle)].count("\n") + 1
     assert (answer.sources[0].place.part, answer.sources[0].place.line) == ("book.txt", line)
     assert "4711023" in answer.sources[0].text
+
+
+def test_what_is_settled_is_what_scoring_every_key_gives(bench):
+    """Of passages that are there and of others with a word changed."""
+    book = war_and_peace().text[200_000:300_000]
+    reading = bench.model.read(Part(name="book.txt", kind="text", text=book))
+    lines = [line.split() for line in book.splitlines() if len(line.split()) > 20][::8][:12]
+    questions = [f'Quote the passage that begins "{" ".join(line[:9])}"' for line in lines]
+    short = pollux.Sampling(max_tokens=30)
+    ways = [Respondent(bench.model.loaded, reading, level) for level in (SETTLED, 2.0)]
+    settled, scanned = ([way.ask(q, short).text for q in questions] for way in ways)
+    same = [one == other for one, other in zip(settled, scanned, strict=True)]
+    assert sum(same) >= 10, list(zip(settled, scanned, strict=True))
 
 
 def test_fits_in_the_package():

@@ -52,9 +52,15 @@ def read(
     console.print(table)
     for name, value in bench.summary(found).items():
         console.print(f"{name}: {value:,.3f}")
+    agreed = bench.agreement(max(bench.LENGTHS), weights)
+    console.print(
+        f"scoring every key at every token gives the same answer: {agreed.same} of "
+        f"{agreed.answers} at {agreed.tokens:,} tokens; {agreed.scanned_seconds:.2f} s an answer "
+        f"instead of {agreed.seconds:.2f}"
+    )
     console.print(str(machine()))
     if output:
-        bench.save(found, output)
+        bench.save(found, agreed, output)
 
 
 @app.command()

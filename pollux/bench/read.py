@@ -5,6 +5,7 @@ All in one run: ratios between the lengths, limits on bytes and memory.
 """
 
 import json
+import random
 import resource
 import tempfile
 import time
@@ -14,11 +15,16 @@ from pathlib import Path
 from statistics import median
 
 import pollux
+from pollux.engine.answer import Respondent
+from pollux.engine.continuation import SETTLED
 from pollux.examples import plant, war_and_peace
 from pollux.media.part import Part
 
 LENGTHS = (10_000, 64_000, 1_000_000)
 QUESTION = "What is the special magic Paris number?"
+ASKED = 5  # times in a row
+SHORT = pollux.Sampling(max_tokens=48)
+QUOTES = 40  # passages, for what is answered without scoring every key at every token
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +84,8 @@ def _measure(model: pollux.Model, tokens: int, repeats: int, start: float = 0.0)
             timed("read", lambda: model.read(part, save=path))
             reading = timed("open", lambda: model.open(path))
             timed("first", lambda r=reading: model.ask(r, QUESTION))
-            answer = timed("answer", lambda r=reading: model.ask(r, QUESTION))
+            for _ in range(ASKED):
+                answer = timed("answer", lambda r=reading: model.ask(r, QUESTION))
         on_disk = sum(file.stat().st_size for file in path.iterdir())
     seconds = median(times["read"])
     return Length(
@@ -99,6 +106,53 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MiB
 
 
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """Answers as they are made, beside those for which every key is scored at every token."""
+
+    tokens: int  # of the reading
+    answers: int
+    same: int
+    seconds: float  # of an answer, mean
+    scanned_seconds: float
+
+
+def agreement(tokens: int, weights: Path | None = None) -> Agreement:
+    """Passages of a book of that length to be quoted, and the same number that are not in it."""
+    model = pollux.load(weights)
+    text, rng = text_of(tokens), random.Random(0)
+    reading = model.read(Part(name="book.txt", kind="text", text=text))
+    questions = [f'Quote the passage that begins "{begin}"' for begin in _begins(text, rng)]
+    ways = [Respondent(model.loaded, reading, settled) for settled in (SETTLED, 2.0)]
+    for way in ways:
+        way.ask(questions[0], SHORT)
+    answers, seconds = [], []
+    for way in ways:
+        began = time.monotonic()
+        answers.append([way.ask(question, SHORT).text for question in questions])
+        seconds.append((time.monotonic() - began) / len(questions))
+    same = sum(one == other for one, other in zip(*answers, strict=True))
+    return Agreement(
+        tokens=reading.num_valid,
+        answers=len(questions),
+        same=same,
+        seconds=seconds[0],
+        scanned_seconds=seconds[1],
+    )
+
+
+def _begins(text: str, rng: random.Random) -> list[str]:
+    """Nine words from a line's beginning; of every second one a word in the middle is another."""
+    lines = [line.split() for line in text.splitlines() if len(line.split()) > 20]
+    begins = []
+    for number, line in enumerate(rng.sample(lines, QUOTES)):
+        words = line[:9]
+        if number % 2:
+            words[5] = rng.choice(rng.choice(lines))
+        begins.append(" ".join(words))
+    return begins
+
+
 def summary(found: list[Length]) -> dict[str, float]:
     """The figures with a goal: reading at 1M against 64k, answering at 1M against 10k."""
     by = {length: row for length, row in zip(sorted(LENGTHS), found, strict=True)}
@@ -113,5 +167,6 @@ def summary(found: list[Length]) -> dict[str, float]:
     }
 
 
-def save(found: list[Length], path: Path) -> None:
-    path.write_text(json.dumps([asdict(row) for row in found], indent=1))
+def save(found: list[Length], agreed: Agreement, path: Path) -> None:
+    rows = [asdict(row) for row in found]
+    path.write_text(json.dumps({"lengths": rows, "agreement": asdict(agreed)}, indent=1))

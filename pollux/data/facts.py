@@ -262,6 +262,12 @@ class Vocabulary:
 
     def near(self, rng: np.random.Generator, fact: Fact) -> Fact:
         """Almost the same: another owner in the phrase, or another attribute; another value."""
+        near = fact
+        while near.phrase == fact.phrase:
+            near = self._varied(rng, fact)
+        return near
+
+    def _varied(self, rng: np.random.Generator, fact: Fact) -> Fact:
         owner, attribute = fact.owner, fact.attribute
         if fact.owner not in fact.phrase or rng.random() < 0.25:
             attribute = self.attribute(rng, fact.chinese)

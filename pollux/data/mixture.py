@@ -7,6 +7,7 @@ anywhere.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import grain
 import numpy as np
@@ -20,12 +21,22 @@ TEXT_WEIGHT = 0.5  # of running text; answers have 1 or more (train/loss.py)
 RESTATED_WEIGHT = 1.0
 ANSWER_WEIGHT = 2.0
 LOOSE = 0.35  # of the English facts are stated in words picked from a book
-PRIORITY = {ANSWER_WEIGHT: 0.0, RESTATED_WEIGHT: 1.0, TEXT_WEIGHT: 8.0}  # low is supervised first
+ANSWERS = 0.9  # of the supervised positions at most: the rest is running text
+STOCK = (  # questions of people, for a recipe that needs no data
+    "How many of them were there?",
+    "Who is it?",
+    "Why did they leave so early?",
+    "What time is it there now?",
+    "How much does it cost for two?",
+    "Could you recommend a quiet place?",
+    "他们去了哪里？为什么？",
+    "一共有多少个苹果？",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A stretch of training. Shares need not sum to 1."""
+    """A stretch of training. Shares need not sum to 1. RecipeError where nothing can come of it."""
 
     steps: int
     rows: int
@@ -37,16 +48,66 @@ class Stage:
     facts: tuple[int, int] = (3, 9)  # stated in a document
     distractors: float = 0.5  # share of them that are almost the same as another
 
+    def __post_init__(self):
+        for name, least in (("steps", 1), ("rows", 1), ("length", 2), ("supervised", 1)):
+            value = getattr(self, name)
+            if value < least:
+                raise RecipeError(f"{name} {value} must be {least} or more")
+        for name in ("genres", "skills"):
+            _check_shares(name, getattr(self, name))
+        for name in ("questions", "distractors"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise RecipeError(f"{name} {value} must be from 0 to 1")
+        low, high = self.facts
+        if not 0 <= low < high:
+            raise RecipeError(
+                f"facts {low}, {high} must be from 0 up, and the second above the first: "
+                "there are at least the first and fewer than the second"
+            )
+
+
+def _check_shares(name: str, shares: dict[str, float]) -> None:
+    for key, share in shares.items():
+        if not 0 <= share < float("inf"):
+            raise RecipeError(f"{name}.{key} {share} must be a number from 0 up")
+    if not any(shares.values()):
+        raise RecipeError(f"one of {name} must be above 0")
+
+
+class Supervised(NamedTuple):
+    """A position whose next token is trained, and the range [start, end) to recall it from."""
+
+    at: int
+    target: int
+    weight: float
+    start: int  # as in train.loss.Batch: end 0 is anywhere, below 0 nothing
+    end: int
+
+    def shifted(self, by: int) -> "Supervised":
+        look = by * (self.end > 0)
+        return self._replace(at=self.at + by, start=self.start + look, end=self.end + look)
+
 
 @dataclass(frozen=True)
 class Row:
+    """Segment 0 is the document; each question with its answer has one, and so has what fills up.
+
+    `answers`: the positions of each answer in turn. `text`: those of the document, shuffled.
+    """
+
     tokens: np.ndarray
     segment: np.ndarray
-    supervised: list[tuple[int, int, float, int, int]]  # at, target, weight, look from, look to
+    answers: list[list[Supervised]]
+    text: list[Supervised]
 
 
 def kit(tokenizer: Tokenizer, genres: tuple[str, ...], evaluation: bool = False) -> Kit:
-    """The corpora of `genres` and the words made from them."""
+    """The corpora of `genres` and the words made from them.
+
+    Questions of people come with the books; without, they are a stock of a few. Raises RecipeError
+    where data are missing: what a recipe gives does not depend on what happens to be there.
+    """
     arrays = {g: corpora.tokens(corpora.CORPORA[g], tokenizer) for g in genres if g != "random"}
     english = facts.words(
         tokenizer.decode(_spread(arrays.get("books", next(iter(arrays.values())))))
@@ -57,10 +118,9 @@ def kit(tokenizer: Tokenizer, genres: tuple[str, ...], evaluation: bool = False)
         else ["数字"]
     )
     vocabulary = facts.Vocabulary(tokenizer, english, chinese, evaluation)
-    try:
+    questions = [*STOCK]
+    if "books" in genres:
         questions = tokenizer.decode(corpora.tokens(corpora.QUESTIONS, tokenizer)).splitlines()
-    except RecipeError:
-        questions = ["How many of them were there?"]  # the recipe that needs no data
     return Kit(tokenizer, arrays, vocabulary, [q for q in questions if 5 < len(q) < 240])
 
 
@@ -162,16 +222,20 @@ def _as_asked(kit: Kit, rng: np.random.Generator, placed: tuple[facts.Fact, int,
 
 def _lay_out(kit: Kit, stage: Stage, rng, doc: Document, pieces) -> Row:
     tokens, segment = [doc.tokens], [np.zeros(len(doc.tokens), np.int64)]
-    supervised: list[tuple[int, int, float, int, int]] = []
+    answers: list[list[Supervised]] = []
     position = len(doc.tokens)
     for number, (asked, answer) in enumerate(pieces, 1):
         size = len(asked) + len(answer.tokens)
         first = position + len(asked) - 1  # predicts the first token of the answer
+        again = restated(asked, answer)
+        supervised = []
         for i, (token, look) in enumerate(zip(answer.tokens, answer.looks, strict=True)):
             recalled = look or i == 0 or token in kit.tokenizer.control.values()
             weight = ANSWER_WEIGHT if recalled else RESTATED_WEIGHT
-            start, end = look or (0, 0)
-            supervised.append((first + i, token, weight, start, end))
+            asked_at = again[i]
+            own = (0, 0) if asked_at is None else (position + asked_at, position + asked_at + 1)
+            supervised.append(Supervised(first + i, token, weight, *(look or own)))
+        answers.append([s for s in supervised if s.at + 1 < stage.length])
         tokens += [asked, np.array(answer.tokens)]
         segment.append(np.full(size, number))
         position += size
@@ -180,29 +244,56 @@ def _lay_out(kit: Kit, stage: Stage, rng, doc: Document, pieces) -> Row:
     space = stage.length - len(flat)
     flat = np.pad(flat, (0, space))
     owner = np.pad(owner, (0, space), constant_values=len(pieces) + 1)
-    text = rng.permutation(max(1, min(len(doc.tokens), stage.length) - 1))
-    supervised = [s for s in supervised if s[0] + 1 < stage.length]
-    supervised += [(int(i), int(flat[i + 1]), TEXT_WEIGHT, 0, 0) for i in text]
-    return Row(flat, owner, supervised)
+    some = rng.permutation(max(1, min(len(doc.tokens), stage.length) - 1))
+    text = [Supervised(int(i), int(flat[i + 1]), TEXT_WEIGHT, 0, 0) for i in some]
+    return Row(flat, owner, answers, text)
+
+
+def restated(asked: np.ndarray, answer: Answer) -> list[int | None]:
+    """Where in the question each token of the answer stands that repeats it.
+
+    None for what is looked up in the document, and where the word before is another. What begins
+    the answer is where most of it goes on.
+    """
+    words, said = asked.tolist(), answer.tokens
+    where: list[int | None] = []
+    for i, (token, look) in enumerate(zip(said, answer.looks, strict=True)):
+        places = [j for j, word in enumerate(words) if j and word == token and look is None]
+        if i:
+            runs = [_run(words[j - 1 :: -1], said[i - 1 :: -1]) for j in places]
+        else:
+            runs = [_run(words[j + 1 :], said[1:]) for j in places]
+        best = max(runs, default=0)
+        where.append(places[runs.index(best)] if best else None)
+    return where
+
+
+def _run(one: list[int], other: list[int]) -> int:
+    """How many tokens are the same from the beginning."""
+    for length, (a, b) in enumerate(zip(one, other, strict=False)):
+        if a != b:
+            return length
+    return min(len(one), len(other))
 
 
 def batch(kit: Kit, stage: Stage, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Arrays of train.loss.Batch: first what is recalled, then restated words, then running text.
+    """Arrays of train.loss.Batch: whole answers as many as fit, then running text.
 
     Where a batch has fewer positions than `stage.supervised`, weight 0 fills up.
     """
     rows = [row(kit, stage, rng) for _ in range(stage.rows)]
-    shift = stage.length
-    marked = [
-        (at + i * shift, token, weight, start + i * shift * (end > 0), end + i * shift * (end > 0))
-        for i, r in enumerate(rows)
-        for at, token, weight, start, end in r.supervised
-    ]
-    draw = rng.random(len(marked))
-    first = sorted(range(len(marked)), key=lambda i: (PRIORITY[marked[i][2]] * draw[i], draw[i]))
-    chosen = sorted(marked[i] for i in first[: stage.supervised])
+    answers = [(i, a) for i, r in enumerate(rows) for a in r.answers]
+    chosen: list[tuple[int, Supervised]] = []
+    room = int(stage.supervised * ANSWERS)
+    for n in rng.permutation(len(answers)):
+        i, answer = answers[n]
+        if len(answer) <= room - len(chosen):
+            chosen += [(i, s) for s in answer]
+    text = [(i, s) for i, r in enumerate(rows) for s in r.text]
+    order = rng.permutation(len(text))[: stage.supervised - len(chosen)]
+    chosen += [text[n] for n in order]
     table = np.zeros((stage.supervised, 5))
-    table[: len(chosen)] = chosen
+    table[: len(chosen)] = sorted(s.shifted(i * stage.length) for i, s in chosen)
     return {
         "tokens": np.stack([r.tokens for r in rows]).astype(np.int32),
         "segment": np.stack([r.segment for r in rows]).astype(np.int32),

@@ -16,7 +16,8 @@ from pollux.data import facts
 from pollux.data.facts import Fact, Vocabulary
 from pollux.tokenizer import Tokenizer
 
-QUOTE_TOKENS = (24, 40)
+QUOTE_TOKENS = 48  # at most
+QUOTE_ENOUGH = 28  # then it ends with a sentence
 NOWHERE = (-1, -1)  # a look that should recall nothing: what is asked for is not there
 
 
@@ -56,6 +57,11 @@ class Kit:
     corpora: dict[str, np.ndarray]
     vocabulary: Vocabulary
     questions: list[str]  # of people, none of the skills
+
+    @property
+    def space(self) -> int:
+        """The piece before a number in running text."""
+        return int(self.tokenizer.encode(" 7")[0])
 
     def control(self, name: str) -> int:
         return self.tokenizer.control[name]
@@ -121,11 +127,12 @@ def document(
     return Document(genre, np.concatenate([*out, body[last:]]), placed)
 
 
+def sentence_marks(kit: Kit) -> list[int]:
+    return [int(kit.tokenizer.encode(mark)[-1]) for mark in (".", "。", "!", "?")]
+
+
 def _sentence_ends(kit: Kit, body: np.ndarray) -> np.ndarray:
-    ends = [
-        kit.tokenizer.newline,
-        *(int(kit.tokenizer.encode(mark)[-1]) for mark in (".", "。", "!", "?")),
-    ]
+    ends = [kit.tokenizer.newline, *sentence_marks(kit)]
     found = np.flatnonzero(np.isin(body, ends)) + 1
     return found if len(found) else np.array([0, len(body)])
 
@@ -144,10 +151,15 @@ def find(kit: Kit, rng: np.random.Generator, doc: Document, chosen: list[tuple[F
     if not chinese and rng.random() < 0.2:
         text += " " + kit.vocabulary.pick(rng, facts.AFTERWARDS)
     answer = Answer()
-    for i, (fact, start, end) in enumerate(chosen):
-        said = kit.tokenizer.encode((" " if i and not chinese else "") + fact.answer)
-        stem = len(kit.tokenizer.encode((" " if i and not chinese else "") + fact.stem))
+    for fact, start, end in chosen:
+        space = "" if chinese else " "  # as in the question: else a word has other pieces
+        said = kit.tokenizer.encode(space + fact.answer)
+        stem = len(kit.tokenizer.encode(space + fact.stem))
         at = _find_run(doc.tokens[start:end], said[stem:])
+        if said[stem] == kit.space:  # behind a quotation mark there is none
+            bare = _find_run(doc.tokens[start:end], said[stem + 1 :])
+            if bare and (at is None or bare[1] >= at[1]):
+                at, stem = bare, stem + 1
         answer.add(said[:stem])
         for j, token in enumerate(said[stem:]):
             inside = at is not None and j < at[1]
@@ -161,7 +173,7 @@ def absent_fact(kit: Kit, rng: np.random.Generator, fact: Fact):
     text = sentence(kit.vocabulary.pick(rng, options), fact.phrase)
     if not fact.chinese and rng.random() < 0.2:
         text += " " + kit.vocabulary.pick(rng, facts.AFTERWARDS)
-    said = kit.tokenizer.encode(fact.stem)
+    said = kit.tokenizer.encode(fact.stem if fact.chinese else " " + fact.stem)
     return asked(kit, text, _not_there(kit, said))
 
 
@@ -259,15 +271,16 @@ def _restate(kit: Kit, doc: Document, start: int, end: int) -> tuple[str, np.nda
 
 
 def quote(kit: Kit, rng: np.random.Generator, doc: Document):
-    """The rest of a passage from its beginning, to the end of the line or QUOTE_TOKENS at most."""
+    """The rest of a passage from its beginning, to the end of the line, or of a later sentence."""
     where = words_at(kit, rng, doc, 6, 14)
     if where is None or (restated := _restate(kit, doc, *where)) is None:
         return None
     text, said = restated
     answer = Answer().add(said)
-    limit = where[1] + int(rng.integers(*QUOTE_TOKENS))
-    for at in range(where[1], min(limit, len(doc.tokens))):
-        if doc.tokens[at] == kit.tokenizer.newline:
+    ends = sentence_marks(kit)
+    for at in range(where[1], min(where[1] + QUOTE_TOKENS, len(doc.tokens))):
+        enough = at - where[1] >= QUOTE_ENOUGH and doc.tokens[at - 1] in ends
+        if enough or doc.tokens[at] == kit.tokenizer.newline:
             answer.add([kit.control("<end>")], (at, at + 1))
             break
         answer.add([doc.tokens[at]], (at, at + 1))

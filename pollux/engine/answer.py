@@ -5,40 +5,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import jax.numpy as jnp
 import numpy as np
 
 from pollux import prompt
-from pollux.config import BLOCK
 from pollux.engine import scan
-from pollux.engine.model import Loaded, Own
+from pollux.engine.continuation import SETTLED, Continuation, Position
+from pollux.engine.model import Loaded
+from pollux.engine.sampling import GREEDY, Chosen, Sampling, choose, safe, stopped
 from pollux.engine.source import Look, Source, cited, passages
 from pollux.errors import InputError
 from pollux.memory.place import Place, place_of
 from pollux.memory.reading import Reading
-from pollux.model import decoder
-from pollux.model.answer import POINTER_HEAD
 
 UNSURE = 0.35  # an answer with a token below this probability is called unsure (docs/spark.md)
 QUESTION_TOKENS = 16_384
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """How tokens are chosen. Temperature 0: the likeliest; else the seed decides the answer."""
-
-    max_tokens: int = 256
-    temperature: float | int = 0.0
-    seed: int = 0
-
-    def __post_init__(self):
-        if self.max_tokens < 1:
-            raise InputError(f"max tokens must be 1 or more, not {self.max_tokens}")
-        if not 0 <= self.temperature <= 10:
-            raise InputError(f"temperature must be from 0 to 10, not {self.temperature}")
-
-
-GREEDY = Sampling()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +34,10 @@ class Answer:
     sources: tuple[Source, ...]
     places: tuple[Place, ...]  # what the answer points at ("where", "when", "defined")
     probability: float  # of the least sure token
+    chosen: tuple[Chosen, ...]  # every token, the one that ends it included
     tokens: int
     question_tokens: int
-    finish: str  # "end" or "max_tokens"
+    finish: str  # "end", "stop" (a stop sequence) or "max_tokens"
     seconds: float
 
 
@@ -65,9 +46,10 @@ class Said:
     """The answer so far."""
 
     tokens: list[int] = field(default_factory=list)
-    probability: list[float] = field(default_factory=list)
+    chosen: list[Chosen] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
     places: dict[int, Place] = field(default_factory=dict)  # of the pointers among the tokens
+    cut: int | None = None  # characters before a stop sequence
 
     def copied(self, reading: Reading) -> list[Look]:
         """Of each look only the positions that hold what was said; of a pointer's, all."""
@@ -83,10 +65,10 @@ class Said:
 class Respondent:
     """Answers questions from one reading; opening the keys for scanning is done once."""
 
-    def __init__(self, model: Loaded, reading: Reading):
-        self.model, self.reading = model, reading
-        self.stretches = scan.scannables(reading)
-        self.sharper = decoder.sharpness(model.config, reading.num_valid)
+    def __init__(self, model: Loaded, reading: Reading, settled: float = SETTLED):
+        """`settled`: when not to scan (engine/continuation.py); above 1, every position does."""
+        self.model, self.reading, self.settled = model, reading, settled
+        self.stretches = scan.stretches(reading)
 
     def stream(self, question: str, sampling: Sampling = GREEDY) -> Iterator[str | Answer]:
         """Pieces of text as they come, then the Answer."""
@@ -95,6 +77,10 @@ class Respondent:
         said, shown = Said(), ""
         for _ in self._generate(asked, sampling, said):
             text = self._render(said)
+            if (cut := stopped(text, sampling.stop)) is not None:
+                said.cut = cut
+                break
+            text = text[: safe(text, sampling.stop)]
             if not text.endswith("\ufffd") and text.startswith(shown):
                 if piece := text[len(shown) :]:
                     yield piece
@@ -113,55 +99,33 @@ class Respondent:
         """Appends to `said` and yields each token; control tokens included, `<end>` not."""
         control = self.model.tokenizer.control
         rng = np.random.default_rng(sampling.seed)
-        x, gathered, state, own, used = self._begin(asked, sampling.max_tokens)
+        made = Continuation(self.model, self.reading, self.stretches, asked, sampling.max_tokens)
+        chunk = [int(asked[-1])]
         while True:
-            logits, positions, weights = self._position(x, gathered, own)
-            token, probability = choose(logits, sampling.temperature, rng)
-            said.probability.append(probability)
-            said.looks.append((positions, weights))
-            if token == control["<end>"]:
-                return
-            if token in (control["<place>"], control["<time>"]):
-                at = int(positions[weights.argmax()])  # what follows the words it points at
-                last_word = max(at - 1, self.reading.part_of(at).start)
-                place = place_of(self.reading, self.model.tokenizer, last_word)
-                said.places[len(said.tokens)] = place
-            said.tokens.append(token)
-            yield token
-            if len(said.tokens) >= sampling.max_tokens or token in _stops(control):
-                return
-            step = jnp.array([token], jnp.int32)
-            x, gathered, state, own = self.model.read_own(
-                step, jnp.zeros_like(step), state, own, used
-            )
-            used += 1
+            for index, guessed in enumerate(made.advance(chunk)):
+                settled = guessed.certainty >= self.settled
+                position = guessed if settled else made.recall(index)
+                said.chosen.append(choose(position.logits, sampling, rng))
+                token = said.chosen[-1].token
+                said.looks.append(position.look)
+                if token == control["<end>"]:
+                    return
+                if token in (control["<place>"], control["<time>"]):
+                    said.places[len(said.tokens)] = self._pointed_at(position)
+                said.tokens.append(token)
+                yield token
+                if len(said.tokens) >= sampling.max_tokens or token in _stops(control):
+                    return
+                if not settled or chunk[index + 1 : index + 2] != [token]:
+                    made.keep(index + 1)
+                    chunk = [token, *made.guess(position, token)]
+                    break
 
-    def _begin(self, asked: np.ndarray, max_tokens: int):
-        """Reads the question, padded in front to whole blocks; what is in front is never seen."""
-        cfg = self.model.config
-        size = max(BLOCK, 1 << (len(asked) - 1).bit_length())
-        capacity = size + max(256, 1 << (max_tokens - 1).bit_length())
-        own = Own(
-            jnp.zeros((capacity, cfg.key_dim)),
-            jnp.zeros((capacity, cfg.value_dim)),
-            jnp.zeros(capacity, bool),
-        )
-        tokens = np.pad(asked, (size - len(asked), 0)).astype(np.int32)
-        segment = np.where(np.arange(size) < size - len(asked), -1, 0).astype(np.int32)
-        state = self.model.empty_state()
-        return *self.model.read_own(tokens, segment, state, own, 0), size
-
-    def _position(self, x, gathered, own: Own) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Logits of the next token, and what the pointer head of the last layer recalled."""
-        hits, weight = None, None
-        for layer in self.model.weights.answer:
-            query, digits, scale = self.model.query(layer, x, gathered, self.sharper)
-            hits = scan.recall(self.model, self.stretches, digits, scale)
-            recalled = scan.gather(self.reading, hits)
-            x, weight = self.model.update(layer, x, query, recalled, own, self.sharper)
-        assert hits is not None and weight is not None
-        logits = np.asarray(self.model.logits(x))
-        return logits, hits.position[POINTER_HEAD], np.asarray(weight)[POINTER_HEAD]
+    def _pointed_at(self, position: Position) -> Place:
+        positions, weights = position.look
+        at = int(positions[weights.argmax()])  # what follows the words it points at
+        last_word = max(at - 1, self.reading.part_of(at).start)
+        return place_of(self.reading, self.model.tokenizer, last_word)
 
     def _render(self, said: Said) -> str:
         """Text of the tokens; a pointer is written as the place it points at."""
@@ -176,12 +140,12 @@ class Respondent:
                 run = []
             else:
                 run.append(token)
-        return (out + tokenizer.decode(run)).lstrip()
+        return (out + tokenizer.decode(run)).lstrip()[: said.cut]
 
     def _answer(self, said: Said, asked: int, began: float) -> Answer:
         control = self.model.tokenizer.control
         text, kind = self._render(said), "answer"
-        least = min(said.probability)
+        least = min(chosen.probability for chosen in said.chosen)
         if control["<other>"] in said.tokens:
             text, kind = "", "other"
         elif control["<absent>"] in said.tokens:
@@ -193,16 +157,18 @@ class Respondent:
             sources = cited(self.reading, self.model.tokenizer, looks)
         else:
             sources = passages(self.reading, self.model.tokenizer, said.looks)
-        ended = len(said.probability) > len(said.tokens) or said.tokens[-1] in _stops(control)
+        ended = len(said.chosen) > len(said.tokens) or said.tokens[-1] in _stops(control)
+        finish = "end" if ended else "max_tokens" if said.cut is None else "stop"
         return Answer(
             text=text,
             kind=kind,
             sources=sources,
             places=tuple(said.places.values()),
             probability=least,
+            chosen=tuple(said.chosen),
             tokens=len(said.tokens),
             question_tokens=asked,
-            finish="end" if ended else "max_tokens",
+            finish=finish,
             seconds=time.monotonic() - began,
         )
 
@@ -234,15 +200,3 @@ def question_tokens(model: Loaded, question: str) -> np.ndarray:
             "give long texts as files and ask about them"
         )
     return ids
-
-
-def choose(logits: np.ndarray, temperature: float, rng: np.random.Generator) -> tuple[int, float]:
-    """A token and its probability under the model."""
-    shifted = logits.astype(np.float64) - logits.max()
-    probability = np.exp(shifted) / np.exp(shifted).sum()
-    if temperature == 0:
-        token = int(logits.argmax())
-    else:
-        tempered = np.exp(shifted / temperature)
-        token = int(rng.choice(len(logits), p=tempered / tempered.sum()))
-    return token, float(probability[token])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Int8
+from jaxtyping import Array, Bool, Float, Int8, UInt8
 
 from pollux import checkpoint
 from pollux.config import BLOCK, Config
@@ -19,8 +19,10 @@ from pollux.memory.store import Shape
 from pollux.model import answer, decoder, read
 from pollux.ops import quant
 from pollux.ops.attention import MASKED
-from pollux.ops.recall import recall_scores, top_blocks, weigh
+from pollux.ops.recall import follow, weigh
 from pollux.tokenizer import Tokenizer
+
+UNSEEN = 0.8  # the cosine that a key not scored is taken to have, when it is judged whether to
 
 
 class Chunk(NamedTuple):
@@ -28,8 +30,8 @@ class Chunk(NamedTuple):
 
     keys: Int8[Array, "T K"]
     values: Int8[Array, "T V"]
-    key_scales: Float[Array, " blocks"]
-    value_scales: Float[Array, " blocks"]
+    key_scales: Float[Array, " T"]
+    value_scales: Float[Array, " T"]
 
 
 class Own(NamedTuple):
@@ -40,12 +42,48 @@ class Own(NamedTuple):
     seen: Bool[Array, " C"]
 
 
-class Recalled(NamedTuple):
-    """The best keys of the reading for one position, per head, and what they hold."""
+class Queries(NamedTuple):
+    """What M positions ask of the memory: Q = heads of all answer layers, side by side."""
 
-    score: Float[np.ndarray, "H k"]
-    value: Int8[np.ndarray, "H k V"]
-    scale: Float[np.ndarray, "H k"]
+    digits: Int8[Array, "M Q K"]
+    scale: Float[Array, "M Q"]
+    own_bonus: Float[Array, "M Q"]
+    decay: Float[Array, "M Q"]
+
+
+class Followed(NamedTuple):
+    """Sums and counts of `ops.recall.follow` at one position, or M: of the own keys."""
+
+    total: Float[Array, "*M Q C"]
+    count: Float[Array, "*M Q"]
+
+
+class Held(NamedTuple):
+    """Rows of the memory: a few keys for each of M positions and Q heads, and what they hold."""
+
+    keys: Int8[np.ndarray, "M Q k K"]
+    key_scales: Float[np.ndarray, "M Q k"]
+    values: Int8[np.ndarray, "M Q k V"]
+    value_scales: Float[np.ndarray, "M Q k"]
+    valid: Bool[np.ndarray, "M Q k"]
+
+
+class Answered(NamedTuple):
+    """Logits of M positions' next tokens; where the last layer's pointer head recalls from."""
+
+    logits: Float[Array, "M vocab"]
+    far: Float[Array, "M k"]  # weights of the reading's keys
+    near: Float[Array, "M C"]  # of the question's and the answer's own
+    certainty: Float[Array, " M"]
+    followed: Followed
+
+
+class Edge(NamedTuple):
+    """The last tokens of the stretch before, which the first of the next one follow."""
+
+    keys: Int8[Array, "edge K"]
+    key_scales: Float[Array, " edge"]
+    total: Float[Array, "Q edge"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,28 +108,48 @@ class Loaded:
     def read_own(self):
         """Reads question and answer.
 
-        (tokens [T], segment [T], state, Own, at) -> (x, gathered, state, Own).
+        (tokens [T], segment [T], state, Own, at) -> (x, gathered, state to cut, Own).
         """
-        return jax.jit(partial(_read_own, self.weights, self.config), donate_argnums=(2, 3))
+        return jax.jit(partial(_read_own, self.weights, self.config), donate_argnums=3)
 
     @cached_property
-    def query(self):
-        """(layer, x [D], gathered [D], sharper) -> query [H, K], its digits, their scale."""
-        return jax.jit(partial(_query, self.config))
+    def after(self):
+        """(state, n): the state after n of the tokens it ends with."""
+        return jax.jit(lambda state, n: read.after(state, self.config, n))
 
     @cached_property
-    def update(self):
-        """(layer, x, query, Recalled, Own, sharper) -> x, weights of the reading's keys [H, k]."""
-        return jax.jit(partial(_update, self.config))
+    def queries(self):
+        """(x [M, D], gathered [M, D]) -> Queries."""
+        return jax.jit(partial(_queries, self.weights, self.config))
 
     @cached_property
     def scan(self):
-        """(digits, scale, keys, key_scales, valid) -> a segment's best scores [H, k] and where."""
-        return jax.jit(partial(_scan, self.config.recall_top_k))
+        """M positions over one stretch of keys, at once.
+
+        (digits, scale, decay, keys, key_scales, valid, since, total, Edge)
+        -> sums at the last position [Q, N], their maximum in each block.
+        """
+        return jax.jit(_scan)
 
     @cached_property
-    def logits(self):
-        return jax.jit(lambda x: decoder.logits(self.weights, x[None])[0])
+    def go_on(self):
+        """(Queries, Held, totals [Q, k]) -> the sums at each position [M, Q, k]."""
+        return jax.jit(_go_on)
+
+    @cached_property
+    def answer(self):
+        """(x, Queries, Held, totals [M, Q, k], Own, Followed, at, sharper) -> Answered."""
+        return jax.jit(partial(_answer, self.weights, self.config))
+
+    @property
+    def query_heads(self) -> int:
+        """Heads of all answer layers, side by side."""
+        return self.config.answer_layers * self.config.recall_heads
+
+    @property
+    def pointer(self) -> int:
+        """Which of them says where an answer was read: the last layer's."""
+        return self.query_heads - self.config.recall_heads + answer.POINTER_HEAD
 
     def empty_state(self) -> read.ReadState:
         return read.empty_state(self.config, 1)
@@ -112,50 +170,113 @@ def load(path: str | Path | None = None) -> Loaded:
 
 def _read_chunk(p, cfg, tokens, segment, state) -> tuple[Chunk, read.ReadState]:
     got, state, _ = decoder.read_chunk(p, cfg, tokens[None], segment[None], state)
-    real = (tokens != 0)[:, None]  # the padding of a part's last block holds nothing
-    keys, key_scales = quant.quantise_blocks(jnp.where(real, got.key[0], 0.0), BLOCK)
-    values, value_scales = quant.quantise_blocks(jnp.where(real, got.value[0], 0.0), BLOCK)
-    return Chunk(keys, values, key_scales, value_scales), state
+    real = tokens != 0  # the padding of a part's last block holds nothing
+    keys, key_scales = quant.quantise_memory(jnp.where(real[:, None], got.key[0], 0.0))
+    values, value_scales = quant.quantise_memory(jnp.where(real[:, None], got.value[0], 0.0))
+    return Chunk(keys, values, key_scales * real, value_scales * real), state
 
 
 def _read_own(p, cfg, tokens, segment, state, own, at):
-    got, state, _ = decoder.read_chunk(p, cfg, tokens[None], segment[None], state)
+    got, state, _ = decoder.read_ahead(p, cfg, tokens[None], segment[None], state)
     own = Own(
         jax.lax.dynamic_update_slice(own.key, got.key[0], (at, 0)),
         jax.lax.dynamic_update_slice(own.value, got.value[0], (at, 0)),
         jax.lax.dynamic_update_slice(own.seen, tokens != 0, (at,)),
     )
-    return got.hidden[0, -1], got.gathered[0, -1], state, own
+    return got.hidden[0], got.gathered[0], state, own
 
 
-def _query(cfg, layer, x, gathered, sharper):
-    query = answer.layer_query(layer, cfg, x[None], gathered[None])[0] * sharper
-    return query, *quant.split_query(query)
+def _queries(p, cfg, x, gathered) -> Queries:
+    made = [answer.layer_query(layer, cfg, x, gathered) for layer in p.answer]
+    query, own_bonus, decay = (jnp.concatenate(x, 1) for x in zip(*made, strict=True))
+    return Queries(*quant.quantise_rows(query), own_bonus, decay)
 
 
 def _scan(
-    top_k: int,
-    digits: Int8[Array, "Q K"],
-    scale: Float[Array, " H"],
+    digits: Int8[Array, "M Q K"],
+    scale: Float[Array, "M Q"],
+    decay: Float[Array, "M Q"],
     keys: Int8[Array, "N K"],
-    key_scales: Float[Array, " blocks"],
+    key_scales: Float[Array, " N"],
     valid: Bool[Array, " N"],
-) -> tuple[Float[Array, "H k"], Int[Array, "H k"]]:
-    whole = quant.int8_scores(digits, keys).astype(jnp.float32)
-    heads, n = whole.shape
-    score = whole.reshape(heads, -1, BLOCK) * key_scales[:, None]
-    score = jnp.where(valid, score.reshape(heads, n) * scale[:, None], MASKED)
-    return top_blocks(score, top_k, BLOCK)
+    since: UInt8[Array, " N"],
+    total: Float[Array, "Q N"],
+    edge: Edge,
+) -> tuple[Float[Array, "Q N"], Float[Array, "Q blocks"]]:
+    """`follow` for all M in one pass: a position's own scores, and the earlier ones shifted."""
+    positions, heads, _ = digits.shape
+    n, width = len(keys), len(edge.keys)
+
+    def scores(keys, key_scales):
+        flat = quant.int8_scores(digits.reshape(positions * heads, -1), keys)
+        return flat.reshape(positions, heads, -1), key_scales.astype(jnp.float32)
+
+    (score, scales), (before, edge_scales) = scores(keys, key_scales), scores(*edge[:2])
+    out = jnp.zeros((heads, n))
+    left = jnp.ones(heads)  # of a position's scores at the last one
+    for m in reversed(range(positions)):
+        back = positions - 1 - m
+        factor = (scale[m] * left)[:, None]
+        left = left * decay[m]
+        now = score[m].astype(jnp.float32) * scales * factor
+        first = before[m, :, width - back :].astype(jnp.float32) * edge_scales[width - back :]
+        shifted = jnp.concatenate([first * factor, now[:, : n - back]], 1) if back else now
+        out = out + jnp.where(since >= back, shifted, 0.0)
+    earlier = jnp.concatenate([edge.total[:, width - positions :], total[:, : n - positions]], 1)
+    out = out + jnp.where(since >= positions, earlier, 0.0) * left[:, None]
+    best = jnp.where(valid, out, MASKED).reshape(heads, -1, BLOCK).max(-1)
+    return out, best
 
 
-def _update(cfg, layer, x, query, recalled, own, sharper):
-    near = recall_scores(query[None], own.key, own.seen[None])[0]
-    null = answer.null_score(layer, cfg) * sharper
-    score = jnp.concatenate([recalled.score, near], -1)
-    weight, nothing = weigh(score[None], null[None])
-    k = recalled.score.shape[-1]
-    value = quant.dequantise_rows(recalled.value, recalled.scale)
-    got = jnp.einsum("hk,hkv->hv", weight[0, :, :k], value) + weight[0, :, k:] @ own.value
-    got = got + nothing[0][:, None] * layer.null_value
-    x, _ = answer.layer_update(layer, cfg, x[None], got[None])
-    return x[0], weight[0, :, :k]
+def _go_on(queries, held, totals):
+    keys = quant.dequantise_rows(held.keys, held.key_scales)
+    query = quant.dequantise_rows(queries.digits, queries.scale)
+    score = jnp.einsum("mqd,mqkd->mqk", query, keys)
+
+    def advance(total, row):
+        now, decay = row
+        total = now + decay[:, None] * total
+        return total, total
+
+    sums = jax.lax.scan(advance, totals, (score, queries.decay))[1]
+    return jnp.where(held.valid, sums, MASKED)
+
+
+def _answer(p, cfg, x, queries, held, totals, own, followed, at, sharper) -> Answered:
+    query = quant.dequantise_rows(queries.digits, queries.scale)
+    begins = own.seen & ~jnp.pad(own.seen[:-1], (1, 0))
+    near = jnp.einsum("mqk,ck->mqc", query, own.key)
+    joins = jnp.ones(len(x), bool)
+    near_totals, counts = follow(near, joins, begins, queries.decay, followed)
+    near = near_totals / counts[..., None] + queries.own_bonus[..., None]
+    until = at + jnp.arange(len(x))[:, None]
+    seen = own.seen & (jnp.arange(len(own.seen)) <= until)
+    near = jnp.where(seen[:, None], near, MASKED)
+    score = jnp.concatenate([totals / counts[..., None], near], -1) * sharper
+    value = quant.dequantise_rows(held.values, held.value_scales)
+    heads, k = cfg.recall_heads, totals.shape[-1]
+    certainty, weight = jnp.ones(len(x)), score
+    for i, layer in enumerate(p.answer):
+        mine = slice(i * heads, (i + 1) * heads)
+        pointer = score[:, mine][:, answer.POINTER_HEAD]
+        unseen = UNSEEN * jnp.exp(layer.log_scale[answer.POINTER_HEAD]) * sharper
+        certainty = jnp.minimum(certainty, _certainty(pointer, k, unseen))
+        null = jnp.broadcast_to(answer.null_score(layer, cfg) * sharper, (len(x), heads))
+        weight, nothing = weigh(score[:, mine], null)
+        got = jnp.einsum("mhk,mhkv->mhv", weight[..., :k], value[:, mine])
+        got = got + weight[..., k:] @ own.value + nothing[..., None] * layer.null_value
+        x, _ = answer.layer_update(layer, cfg, x, got)
+    pointer = weight[:, answer.POINTER_HEAD]
+    return Answered(
+        decoder.logits(p, x),
+        pointer[:, :k],
+        pointer[:, k:],
+        certainty,
+        Followed(near_totals, counts),
+    )
+
+
+def _certainty(score: Float[Array, "M kC"], k: int, unseen: Float[Array, ""]) -> Float[Array, " M"]:
+    """Weight of the keys far or near, whichever is more, beside one as good as `unseen`."""
+    weight, _ = weigh(score[:, None], jnp.full((len(score), 1), unseen))
+    return jnp.maximum(weight[:, 0, :k].sum(-1), weight[:, 0, k:].sum(-1))

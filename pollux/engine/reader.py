@@ -5,7 +5,9 @@ Cost and memory in use do not depend on the length.
 """
 
 import hashlib
+import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from pollux import prompt
 from pollux.config import BLOCK
 from pollux.engine.model import Chunk, Loaded
 from pollux.media.part import Part
+from pollux.memory.arrays import joined
 from pollux.memory.reading import Reading
 from pollux.memory.store import PartSpan, Writer
 from pollux.tokenizer import Tokenizer
@@ -32,6 +35,7 @@ class Progress:
 
     characters: int = 0
     tokens: int = 0
+    parts_kept: int = 0  # taken from an earlier reading, their tokens not counted
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -92,9 +96,9 @@ def ahead(
         yield text, ids.result()
 
 
-def chunks(runs: Iterable[Run]) -> Iterator[list[Run]]:
-    """Runs cut and packed into chunks of CHUNK tokens; the last may be shorter."""
-    chunk, room = [], CHUNK
+def chunks(runs: Iterable[Run], size: int) -> Iterator[list[Run]]:
+    """Runs cut and packed into chunks of `size` tokens; the last may be shorter."""
+    chunk, room = [], size
     for run in runs:
         tokens, characters = run.tokens, run.characters
         while len(tokens):
@@ -104,18 +108,23 @@ def chunks(runs: Iterable[Run]) -> Iterator[list[Run]]:
             room -= len(now)
             if not room:
                 yield chunk
-                chunk, room = [], CHUNK
+                chunk, room = [], size
     if chunk:
         yield chunk
 
 
-def memories(model: Loaded, runs: Iterable[Run]) -> Iterator[tuple[list[Run], Chunk]]:
-    """Reads, one chunk ahead of what is handed out, so that storing overlaps computing."""
-    state, ahead = model.empty_state(), None
-    for chunk in chunks(runs):
+def memories(
+    model: Loaded, runs: Iterable[Run], size: int | None = None
+) -> Iterator[tuple[list[Run], Chunk]]:
+    """Reads, one chunk ahead of what is handed out, so that storing overlaps computing.
+
+    `size`: tokens a step; CHUNK unless there is little to read.
+    """
+    state, ahead, size = model.empty_state(), None, size or CHUNK
+    for chunk in chunks(runs, size):
         tokens = np.concatenate([run.tokens for run in chunk])
         segment = np.concatenate([np.full(len(run.tokens), run.part) for run in chunk])
-        padding = CHUNK - len(tokens)
+        padding = size - len(tokens)
         tokens, segment = np.pad(tokens, (0, padding)), np.pad(segment, (0, padding), mode="edge")
         got, state = model.read_chunk(tokens.astype(np.int32), segment.astype(np.int32), state)
         if ahead:
@@ -130,47 +139,82 @@ def read(
     parts: Iterable[Part],
     path: Path | None = None,
     report: Report = lambda progress: None,
+    update: bool = False,
 ) -> Reading:
-    """Reads every part, into the file at `path` or memory. Stopped halfway, it leaves nothing."""
+    """Reads every part, into the file at `path` or memory. Stopped halfway, it leaves nothing.
+
+    `update`: parts that the reading at `path` holds already, unchanged, are taken from there.
+    """
     if path is None:
         return _read(model, parts, Kept(model), report)
-    with Writer.create(path, model.shape, model.fingerprint, model.tokenizer.fingerprint) as writer:
-        return _read(model, parts, writer, report)
+    mine = model.fingerprint, model.tokenizer.fingerprint
+    with Writer.create(path, model.shape, *mine) as writer:
+        there = update and os.path.lexists(path)
+        return _read(model, parts, writer, report, Reading.open(path, *mine) if there else None)
 
 
-def _read(model: Loaded, parts: Iterable[Part], sink: "Writer | Kept", report: Report) -> Reading:
-    progress, seen, open_part = Progress(), {}, -1
+@dataclass(frozen=True)
+class Coming:
+    """A part on its way into a reading; `kept` is where an earlier one has it."""
+
+    about: tuple[str, str, str]  # name, kind, note
+    header_tokens: int
+    sha256: str
+    kept: PartSpan | None
+
+
+def _read(
+    model: Loaded,
+    parts: Iterable[Part],
+    sink: "Writer | Kept",
+    report: Report,
+    earlier: Reading | None = None,
+) -> Reading:
+    known = {((p.name, p.kind, p.note), p.sha256): p for p in earlier.parts} if earlier else {}
+    progress, current = Progress(), -1
+    coming: deque[Coming] = deque()  # the part being written and those after it
 
     def runs() -> Iterator[Run]:
         for number, part in enumerate(parts):
             header = len(prompt.part_header(model.tokenizer, part.name))
             digest = hashlib.sha256(part.text.encode("utf-8", "replace")).hexdigest()
-            seen[number] = (part.name, part.kind, part.note), header, digest
-            yield from part_tokens(model.tokenizer, number, part)
+            about = part.name, part.kind, part.note
+            kept = known.get((about, digest))
+            coming.append(Coming(about, header, digest, kept))
+            if not kept:
+                yield from part_tokens(model.tokenizer, number, part)
+
+    def end_part() -> None:
+        """Ends the current part; then come those that need no reading."""
+        if current >= 0:
+            ended = coming.popleft()
+            sink.end_part(ended.header_tokens, ended.sha256)
+        while earlier and coming and (kept := coming[0].kept):
+            assert isinstance(sink, Writer)  # what is kept in memory has no earlier one
+            sink.add(earlier.alone(kept))
+            progress.parts_kept += 1
+            coming.popleft()
 
     for chunk, got in memories(model, runs()):
-        keys, values, key_scales, value_scales = map(np.asarray, got)
-        at = 0
+        arrays, at = [np.asarray(array) for array in got], 0
         for run in chunk:
-            if run.part != open_part:
-                if open_part >= 0:
-                    sink.end_part(*seen.pop(open_part)[1:])
-                open_part = run.part
-                sink.begin_part(*seen[open_part][0])
-            size, blocks = len(run.tokens), slice(at // BLOCK, (at + len(run.tokens)) // BLOCK)
-            sink.append(
-                keys[at : at + size],
-                values[at : at + size],
-                key_scales[blocks],
-                value_scales[blocks],
-                run.tokens.astype(np.uint16),
-                valid=run.valid,
-            )
-            at += size
-            progress.tokens += size - BLOCK + run.valid
+            if run.part != current:
+                end_part()
+                current = run.part
+                sink.begin_part(*coming[0].about)
+            end = at + len(run.tokens)
+            columns = (*(array[at:end] for array in arrays), run.tokens.astype(np.uint16))
+            sink.append(*columns, valid=run.valid)
+            progress.tokens += len(run.tokens) - BLOCK + run.valid
             progress.characters += run.characters
+            at = end
         report(progress)
-    sink.end_part(*seen.pop(open_part)[1:])
+    if earlier and [one.kept for one in coming] == [*earlier.parts]:
+        progress.parts_kept = len(coming)
+        report(progress)
+        return earlier  # nothing changed
+    end_part()
+    report(progress)
     return sink.finish()
 
 
@@ -207,7 +251,11 @@ class Kept:
         self.parts.append(span)
 
     def finish(self) -> Reading:
-        keys, values, key_scales, value_scales, tokens = map(np.concatenate, self.columns)
+        whole = []
+        for column in self.columns:
+            whole.append(joined(column))
+            column.clear()  # else all of it would be there twice
+        keys, values, key_scales, value_scales, tokens = whole
         return Reading.from_arrays(
             keys=keys,
             values=values,

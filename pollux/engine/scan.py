@@ -1,89 +1,184 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exact recall: every key of a reading is scored, segment by segment, on disk or in memory."""
+"""Exact recall: every key of a reading is scored, stretch by stretch, on disk or in memory."""
 
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from pollux.config import BLOCK
-from pollux.engine.model import Loaded, Recalled
+from pollux.engine.model import Edge, Held, Loaded, Queries
 from pollux.memory.reading import Reading, Segment
 from pollux.memory.store import SEGMENT
 
+AT_ONCE = 16  # positions that one pass over the keys takes at most
 
-@dataclass(frozen=True, eq=False)
-class Scannable:
-    """A stretch of keys of one of a few sizes. Key i is at `start + i`, or `positions[i]`."""
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stretch:
+    """Keys of one of a few sizes; key i is at `positions[i]` of the reading.
+
+    `goes_on`: its first key follows the last one of the stretch before it.
+    """
 
     keys: jax.Array  # int8 [n, key_dim]; whole segments alias the reading's own memory
     key_scales: jax.Array
     valid: jax.Array
-    start: int
-    positions: np.ndarray | None = None
-
-    def to_reading(self, at: np.ndarray) -> np.ndarray:
-        return at + self.start if self.positions is None else self.positions[at]
+    since: jax.Array  # uint8: tokens before it in its part, 255 and more
+    positions: np.ndarray
+    goes_on: bool
 
 
-@dataclass(frozen=True, eq=False)
-class Hits:
-    """The best keys for one position, per head: logits, and where in the reading."""
+def stretches(reading: Reading) -> list[Stretch]:
+    """The whole reading, opened for scanning; each segment's checksum is verified on the way.
 
-    score: np.ndarray  # float32 [H, k]
-    position: np.ndarray  # int64 [H, k]
-
-
-def scannables(reading: Reading) -> list[Scannable]:
-    """The whole reading, opened for scanning; each segment's checksum is verified on the way."""
-    found, short = [], []
-    for segment in reading.segments():
-        if len(segment.keys) == SEGMENT:
-            arrays = map(jax.device_put, (segment.keys, segment.key_scales, segment.valid))
-            found.append(Scannable(*arrays, start=segment.start))
-        else:
-            short.append(segment)
-    waiting: list[Segment] = []
-    for segment in [*short, None]:
-        if segment is None or sum(len(s.keys) for s in [*waiting, segment]) > SEGMENT:
-            found += [packed(waiting)] if waiting else []
-            waiting = []
-        waiting += [segment] if segment else []
-    return found
+    Small readings are put together, so that many of them are no slower than a large one.
+    """
+    starts = np.array([part.start for part in reading.parts])
+    stores = set(reading.offsets)
+    found, small, size = [], [], 0
+    segments = list(reading.segments())
+    for segment, following in zip(segments, [*segments[1:], None], strict=True):
+        first = segment.start in stores
+        last = following is None or following.start in stores
+        if not (first and last and len(segment.keys) < SEGMENT):
+            found.append(_stretch([segment], starts, goes_on=not first))
+            continue
+        if size + len(segment.keys) > SEGMENT:
+            found.append(_stretch(small, starts, goes_on=False))
+            small, size = [], 0
+        small.append(segment)
+        size += len(segment.keys)
+    return [*found, _stretch(small, starts, goes_on=False)] if small else found
 
 
-def packed(segments: list[Segment]) -> Scannable:
-    """Short segments put together and padded to a power of two, so that few shapes are compiled."""
-    size = sum(len(segment.keys) for segment in segments)
-    room = max(BLOCK * 64, 1 << (size - 1).bit_length())
-    return Scannable(
-        keys=jax.device_put(_joined([s.keys for s in segments], room - size)),
-        key_scales=jax.device_put(
-            _joined([s.key_scales for s in segments], (room - size) // BLOCK)
-        ),
-        valid=jax.device_put(_joined([s.valid for s in segments], room - size)),
-        start=0,
-        positions=_joined([s.start + np.arange(len(s.keys)) for s in segments], room - size),
+def _stretch(segments: list[Segment], starts: np.ndarray, goes_on: bool) -> Stretch:
+    """Padded to a power of two, so that few shapes are compiled."""
+    positions = np.concatenate([s.start + np.arange(len(s.keys)) for s in segments])
+    size = len(positions)
+    room = max(BLOCK * 64, 1 << (size - 1).bit_length()) - size
+    since = positions - starts[np.searchsorted(starts, positions, side="right") - 1]
+    return Stretch(
+        keys=jax.device_put(_joined([s.keys for s in segments], room)),
+        key_scales=jax.device_put(_joined([s.key_scales for s in segments], room)),
+        valid=jax.device_put(_joined([s.valid for s in segments], room)),
+        since=jax.device_put(_joined([np.minimum(since, 255).astype(np.uint8)], room)),
+        positions=_joined([positions], room),
+        goes_on=goes_on,
     )
 
 
 def _joined(arrays: list[np.ndarray], zeros: int) -> np.ndarray:
-    """The arrays put together, with that many zeros (rows of them) behind."""
+    """The arrays put together, with that many zeros (rows of them) behind; one alone as it is."""
+    if len(arrays) == 1 and not zeros:
+        return arrays[0]
     return np.concatenate([*arrays, np.zeros((zeros, *arrays[0].shape[1:]), arrays[0].dtype)])
 
 
-def recall(model: Loaded, stretches: list[Scannable], digits: jax.Array, scale: jax.Array) -> Hits:
-    """The top k of every head over all keys."""
-    found = [model.scan(digits, scale, s.keys, s.key_scales, s.valid) for s in stretches]
-    score = np.concatenate([np.asarray(s) for s, _ in found], 1)
-    where = [s.to_reading(np.asarray(at)) for s, (_, at) in zip(stretches, found, strict=True)]
-    position = np.concatenate(where, 1)
-    best = np.argsort(-score, 1, kind="stable")[:, : model.config.recall_top_k]
-    return Hits(np.take_along_axis(score, best, 1), np.take_along_axis(position, best, 1))
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """The best keys of each head: sums of scores, and where in the reading."""
+
+    total: np.ndarray  # float32 [Q, k]
+    position: np.ndarray  # int64 [Q, k]
 
 
-def gather(reading: Reading, hits: Hits) -> Recalled:
-    """What the hits hold."""
-    rows = reading.take(hits.position.ravel())
-    shape = hits.position.shape
-    return Recalled(hits.score, rows.values.reshape(*shape, -1), rows.value_scales.reshape(shape))
+class Scan:
+    """One answer's way through a reading: what every key has scored up to its last position."""
+
+    def __init__(self, model: Loaded, stretches: list[Stretch]):
+        self.model, self.stretches = model, stretches
+        self.totals = [jnp.zeros((model.query_heads, len(s.keys))) for s in stretches]
+        self.waiting: list[Queries] = []
+
+    def add(self, queries: Queries) -> None:
+        """Positions to be scored when next there is something to recall."""
+        self.waiting.append(queries)
+
+    def recall(self) -> Hits:
+        """The top k of every head over all keys, at the position added last."""
+        digits = jnp.concatenate([queries.digits for queries in self.waiting])
+        scale = jnp.concatenate([queries.scale for queries in self.waiting])
+        decay = jnp.concatenate([queries.decay for queries in self.waiting])
+        self.waiting, at, best = [], 0, []
+        while at < len(digits):
+            size = min(AT_ONCE, 1 << ((len(digits) - at).bit_length() - 1))  # few to compile
+            now = slice(at, at + size)
+            best = self._score(digits[now], scale[now], decay[now])
+            at += size
+        return self._best(best)
+
+    def _score(self, digits: jax.Array, scale: jax.Array, decay: jax.Array) -> list[np.ndarray]:
+        """Adds some positions to the totals of all stretches; the maximum of each block."""
+        totals, best, edge = [], [], None
+        none = Edge(
+            jnp.zeros((AT_ONCE, digits.shape[-1]), jnp.int8),
+            jnp.zeros(AT_ONCE, jnp.float16),
+            jnp.zeros((scale.shape[1], AT_ONCE)),
+        )
+        for stretch, total in zip(self.stretches, self.totals, strict=True):
+            sums, highest = self.model.scan(
+                digits,
+                scale,
+                decay,
+                stretch.keys,
+                stretch.key_scales,
+                stretch.valid,
+                stretch.since,
+                total,
+                edge if edge is not None and stretch.goes_on else none,
+            )
+            edge = _edge(stretch.keys, stretch.key_scales, total)
+            totals.append(sums)
+            best.append(highest)
+        self.totals = totals
+        return [np.asarray(highest) for highest in best]
+
+    def _best(self, blocks: list[np.ndarray]) -> Hits:
+        """The exact top k: all of them lie in the k blocks with the highest maxima."""
+        heads, top_k = len(blocks[0]), self.model.config.recall_top_k
+        highest = np.concatenate(blocks, 1)
+        chosen = _largest(highest, top_k)
+        total = np.empty((*chosen.shape, BLOCK), np.float32)
+        position = np.empty((*chosen.shape, BLOCK), np.int64)
+        start = 0
+        for stretch, totals, of_blocks in zip(self.stretches, self.totals, blocks, strict=True):
+            head, column = np.nonzero((chosen >= start) & (chosen < start + of_blocks.shape[1]))
+            block = chosen[head, column] - start
+            start += of_blocks.shape[1]
+            valid = np.asarray(stretch.valid).reshape(-1, BLOCK)[block]
+            sums = np.asarray(totals).reshape(heads, -1, BLOCK)[head, block]
+            total[head, column] = np.where(valid, sums, NOTHING)
+            position[head, column] = stretch.positions.reshape(-1, BLOCK)[block]
+        total, position = total.reshape(heads, -1), position.reshape(heads, -1)
+        best = _largest(total, top_k)
+        return Hits(np.take_along_axis(total, best, 1), np.take_along_axis(position, best, 1))
+
+
+NOTHING = np.float32(-1e30)
+
+
+def _largest(x: np.ndarray, count: int) -> np.ndarray:
+    """Where the `count` largest of each row are, in no order; all where there are fewer."""
+    if x.shape[1] <= count:
+        return np.broadcast_to(np.arange(x.shape[1]), x.shape)
+    return np.argpartition(-x, count - 1, 1)[:, :count]
+
+
+@jax.jit
+def _edge(keys: jax.Array, key_scales: jax.Array, total: jax.Array) -> Edge:
+    return Edge(keys[-AT_ONCE:], key_scales[-AT_ONCE:], total[:, -AT_ONCE:])
+
+
+def hold(reading: Reading, position: np.ndarray, valid: np.ndarray) -> Held:
+    """What the memory holds at positions [M, Q, k]; where not valid, anything."""
+    rows = reading.take(np.where(valid, position, 0).ravel())
+    shape = position.shape
+    return Held(
+        rows.keys.reshape(*shape, -1),
+        rows.key_scales.reshape(shape),
+        rows.values.reshape(*shape, -1),
+        rows.value_scales.reshape(shape),
+        valid,
+    )

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where an answer was read: recall's weights gathered by block, with place and context."""
+"""Where an answer was read: recall's weights gathered by block, with place and context.
+
+A line that goes on in the next block is one source.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from pollux.config import BLOCK
-from pollux.memory.place import Place, context, place_of
+from pollux.memory.place import Place, context, newlines_between, place_of
 from pollux.memory.reading import Reading
 from pollux.tokenizer import Tokenizer
 
 Look = tuple[np.ndarray, np.ndarray]  # positions int [k], weights float [k] of one answer token
+Span = tuple[float, int, int]  # weight, first and last position recalled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +28,9 @@ class Source:
     end: int
 
 
-def by_block(looks: list[Look]) -> dict[int, tuple[float, int, int]]:
-    """Block number -> weight, first and last position recalled with a weight above a fiftieth."""
-    blocks: dict[int, tuple[float, int, int]] = {}
+def by_block(looks: list[Look]) -> dict[int, Span]:
+    """Of each block number what was recalled there with a weight above a fiftieth."""
+    blocks: dict[int, Span] = {}
     for positions, weights in looks:
         for position, weight in zip(positions.tolist(), weights.tolist(), strict=True):
             if weight > 0.02:
@@ -39,10 +43,28 @@ def by_block(looks: list[Look]) -> dict[int, tuple[float, int, int]]:
     return blocks
 
 
+def joined(reading: Reading, tokenizer: Tokenizer, blocks: dict[int, Span]) -> list[Span]:
+    """In order, neighbouring blocks made one where both begin in the same line."""
+    spans: list[Span] = []
+    for number, (weight, first, last) in sorted(blocks.items()):
+        if number - 1 in blocks and same_line(reading, tokenizer, spans[-1][1], first):
+            before, first, _ = spans.pop()
+            weight += before
+        spans.append((weight, first, last))
+    return spans
+
+
+def same_line(reading: Reading, tokenizer: Tokenizer, first: int, second: int) -> bool:
+    """Whether two positions, `second` the later one, are in one line of one part."""
+    part = reading.part_of(first)
+    first = max(first, part.text_start)
+    return second < part.end and not len(newlines_between(reading, tokenizer, first, second))
+
+
 def cited(
     reading: Reading, tokenizer: Tokenizer, looks: list[Look], most: int = 3
 ) -> tuple[Source, ...]:
-    """The blocks that carry the answer: those with at least a tenth of what all recalled."""
+    """The stretches that carry the answer: those with at least a tenth of what all recalled."""
     found = _ranked(reading, tokenizer, looks, most, margin=24)
     return tuple(s for s in found if s.weight >= 0.1)
 
@@ -57,9 +79,9 @@ def passages(
 def _ranked(
     reading: Reading, tokenizer: Tokenizer, looks: list[Look], most: int, margin: int
 ) -> tuple[Source, ...]:
-    blocks = by_block(looks)
-    total = sum(weight for weight, _, _ in blocks.values())
-    best = sorted(blocks.values(), key=lambda b: -b[0])[:most]
+    spans = joined(reading, tokenizer, by_block(looks))
+    total = sum(weight for weight, _, _ in spans)
+    best = sorted(spans, key=lambda span: -span[0])[:most]
     return tuple(
         Source(
             place=place_of(reading, tokenizer, first),

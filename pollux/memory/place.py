@@ -6,12 +6,13 @@ its bytes.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from pollux.errors import InputError
 from pollux.memory.manifest import PartSpan
 from pollux.memory.reading import Reading
 
@@ -95,14 +96,59 @@ def line_start(part: PartSpan, newlines: np.ndarray) -> int:
     return int(newlines[-1]) + 1 if len(newlines) else part.text_start
 
 
+def line_span(
+    reading: Reading, tokenizer: Decoder, part: PartSpan, first: int, last: int
+) -> tuple[int, int]:
+    """Positions of lines `first` to `last`, from 1, with their newlines, end excluded.
+
+    With `last` = `first` - 1 the empty place before line `first`. InputError beyond the text.
+    """
+    newlines = newlines_between(reading, tokenizer, part.text_start, part.end)
+    starts = [part.text_start, *(newlines + 1).tolist()]
+    if starts[-1] != part.end:
+        starts.append(part.end)
+    lines = len(starts) - 1
+    if not (1 <= first <= lines + 1 and first - 1 <= last <= lines):
+        raise InputError(f"there are no lines {first} to {last} in {part.name}: it has {lines:,}")
+    return starts[first - 1], starts[last]
+
+
+def byte_spots(
+    reading: Reading, tokenizer: Decoder, part: PartSpan, offsets: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Of each byte of the part's text the position of its token, and which of its bytes it is.
+
+    The byte after the last one is the first after the last token. InputError beyond.
+    """
+    wanted = np.array(offsets, np.int64)
+    positions, inside = np.full(len(wanted), -1), np.zeros(len(wanted), np.int64)
+    size = 0
+    for at in range(part.text_start, part.end, COUNTED):
+        ids = reading.tokens[at : min(at + COUNTED, part.end)]
+        begins = size + np.pad(np.cumsum(lengths_of(tokenizer, ids), dtype=np.int64), (1, 0))
+        here = (wanted >= size) & (wanted < begins[-1])
+        index = np.searchsorted(begins, wanted[here], side="right") - 1
+        positions[here] = at + index
+        inside[here] = wanted[here] - begins[index]
+        size = int(begins[-1])
+    positions[wanted == size] = part.end
+    if (outside := wanted[positions < 0]).size:
+        raise InputError(f"there is no byte {outside[0]:,} in {part.name}: it has {size:,}")
+    return list(zip(positions.tolist(), inside.tolist(), strict=True))
+
+
+def lengths_of(tokenizer: Decoder, ids: np.ndarray) -> np.ndarray:
+    """UTF-8 bytes of each id, int32; ids beyond the text's are codes of pictures and have none."""
+    lengths = tokenizer.byte_lengths
+    return np.where(ids < len(lengths), lengths[np.minimum(ids, len(lengths) - 1)], 0)
+
+
 def bytes_between(reading: Reading, tokenizer: Decoder, start: int, end: int) -> int:
     """UTF-8 bytes of the text of positions `start` to before `end`."""
-    lengths = tokenizer.byte_lengths
     total = 0
     for at in range(start, end, COUNTED):
         ids = reading.tokens[at : min(at + COUNTED, end)]
-        known = ids[ids < len(lengths)]  # ids beyond are codes of pictures, which have no text
-        total += int(lengths[known].sum(dtype=np.int64))
+        total += int(lengths_of(tokenizer, ids).sum(dtype=np.int64))
     return total
 
 

@@ -1,47 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
 """A reading to recall from: opened from disk as memory maps, made in RAM, or several side by side.
 
-Opening reads only the manifest; a segment's checksums are verified when it is first delivered.
 Readings compose because every part starts at a block boundary and from a clean window: positions
 are shifted, nothing else changes.
 """
 
 import bisect
-import os
-import stat
-import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from pollux.errors import ReadingError
+from pollux.memory.arrays import Store, check_arrays, check_fingerprints, name_of, open_store
 from pollux.memory.manifest import (
     BLOCK,
-    MANIFEST,
-    MANIFEST_LIMIT,
     SEGMENT,
-    ArrayFile,
     Manifest,
     PartSpan,
     Shape,
     array_files,
     bytes_of,
-    read_manifest,
 )
-from pollux.memory.target import beside, restore
+
+SHOWN = 8  # names in a message
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rows:
-    """What the memory holds at some positions; the scales are those of each position's block."""
+    """What the memory holds at some positions."""
 
     keys: np.ndarray  # int8 [n, key_dim]
     values: np.ndarray  # int8 [n, value_dim]
-    key_scales: np.ndarray  # float32 [n]
-    value_scales: np.ndarray  # float32 [n]
+    key_scales: np.ndarray  # float16 [n]
+    value_scales: np.ndarray  # float16 [n]
     tokens: np.ndarray  # uint16 [n]
 
 
@@ -53,53 +47,10 @@ class Segment:
     start: int  # position of its first token in the reading
     keys: np.ndarray  # int8 [n, key_dim]
     values: np.ndarray  # int8 [n, value_dim]
-    key_scales: np.ndarray  # float32 [n / BLOCK]
-    value_scales: np.ndarray  # float32 [n / BLOCK]
+    key_scales: np.ndarray  # float16 [n]
+    value_scales: np.ndarray  # float16 [n]
     tokens: np.ndarray  # uint16 [n]
     valid: np.ndarray  # bool [n]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Store:
-    """The arrays of one reading, mapped or in RAM, in the order of `array_files`."""
-
-    manifest: Manifest
-    arrays: tuple[np.ndarray, ...]
-    path: Path | None = None
-    verified: set[int] = field(default_factory=set)  # numbers of the segments found whole
-
-    @cached_property
-    def valid_counts(self) -> np.ndarray:
-        """Real tokens in each block, uint8 [blocks]."""
-        counts = np.full(self.manifest.tokens // BLOCK, BLOCK, np.uint8)
-        ends = np.array([part.end for part in self.manifest.parts], np.int64)
-        last = (ends - 1) // BLOCK
-        counts[last] = ends - last * BLOCK
-        return counts
-
-    def slices(self, start: int, end: int) -> tuple[np.ndarray, ...]:
-        """Every array from token `start` to before `end`, both at block boundaries; no copies."""
-        files = array_files(self.manifest.shape)
-        return tuple(
-            array[start // file.tokens_per_row : end // file.tokens_per_row]
-            for file, array in zip(files, self.arrays, strict=True)
-        )
-
-    def verify(self, number: int) -> None:
-        """Compare the checksums of one segment; ReadingError names the file and the tokens."""
-        if number in self.verified or not self.manifest.checksums:
-            return
-        start = number * SEGMENT
-        end = min(start + SEGMENT, self.manifest.tokens)
-        files = array_files(self.manifest.shape)
-        slices = self.slices(start, end)
-        for file, rows, sums in zip(files, slices, self.manifest.checksums, strict=True):
-            if zlib.crc32(rows.data) != sums[number]:
-                raise ReadingError(
-                    f"{self.path}/{file.file} is damaged in tokens {start:,} to {end - 1:,} "
-                    "(wrong checksum): read the files again"
-                )
-        self.verified.add(number)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,20 +119,12 @@ class Reading:
         """Write it to `path`, beside and then renamed, and open it there."""
         from pollux.memory.store import Writer, check_space  # it opens what it wrote
 
-        self.verify()  # else damage would be given a fresh checksum
         check_space(path, len(self), self.shape)
         writer = Writer.create(
             path, self.shape, self.weights_fingerprint, self.tokenizer_fingerprint
         )
         with writer:
-            for store in self.stores:
-                for part in store.manifest.parts:
-                    writer.begin_part(part.name, part.kind, part.note)
-                    for start in range(part.start, part.end, SEGMENT):
-                        end = min(start + SEGMENT, part.end)
-                        blocks = -(-end // BLOCK) * BLOCK
-                        writer.append(*store.slices(start, blocks), valid=BLOCK - (blocks - end))
-                    writer.end_part(part.text_start - part.start, part.sha256)
+            writer.add(self)
             return writer.finish()
 
     def __len__(self) -> int:
@@ -208,7 +151,7 @@ class Reading:
 
     @property
     def path(self) -> Path | None:
-        """Where it is on disk; None in RAM and when combined."""
+        """Where it is on disk; None in RAM, when combined, and for a part of it."""
         return self.stores[0].path if len(self.stores) == 1 else None
 
     @property
@@ -219,14 +162,7 @@ class Reading:
     @cached_property
     def parts(self) -> tuple[PartSpan, ...]:
         return tuple(
-            replace(
-                part,
-                start=part.start + offset,
-                text_start=part.text_start + offset,
-                end=part.end + offset,
-            )
-            if offset
-            else part
+            part.moved(offset) if offset else part
             for offset, store in zip(self.offsets, self.stores, strict=True)
             for part in store.manifest.parts
         )
@@ -237,6 +173,37 @@ class Reading:
         if index < 0 or position >= self.parts[index].end:
             raise IndexError(f"position {position} is in no part of the reading")
         return self.parts[index]
+
+    def store_of(self, position: int) -> int:
+        """The number of the store that `position` is in."""
+        return bisect.bisect_right(self.offsets, position) - 1
+
+    def find(self, name: str) -> PartSpan:
+        """The part of that name, or the only one whose path ends so; ReadingError if none or many.
+
+        "app.py" finds "src/app.py".
+        """
+        found = [part for part in self.parts if part.name == name]
+        found = found or [part for part in self.parts if part.name.endswith(f"/{name}")]
+        if len(found) == 1:
+            return found[0]
+        names = [part.name for part in found or self.parts]
+        more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+        listed = ", ".join(names[:SHOWN]) + more
+        if not found:
+            raise ReadingError(f"no part is called {name!r}; there are {listed or 'none'}")
+        mend = "give the whole name" if len({*names}) > 1 else "open the readings one by one"
+        raise ReadingError(f"{len(found)} parts are called {name!r} ({listed}): {mend}")
+
+    def part(self, name: str) -> "Reading":
+        """A reading of that one part (see `find`), without copying."""
+        return self.alone(self.find(name))
+
+    def alone(self, part: PartSpan) -> "Reading":
+        """A reading of one of `parts`, without copying."""
+        number = self.store_of(part.start)
+        index = self.stores[number].number_of(part.start - self.offsets[number])
+        return Reading((self.stores[number].cut(index, index + 1),))
 
     @cached_property
     def _part_starts(self) -> tuple[int, ...]:
@@ -279,8 +246,8 @@ class Reading:
         for number in np.unique(owner):
             here = owner == number
             local = positions[here] - self.offsets[number]
-            for file, out, array in zip(files, rows, self.stores[number].arrays, strict=True):
-                out[here] = array[local // file.tokens_per_row]
+            for out, array in zip(rows, self.stores[number].arrays, strict=True):
+                out[here] = array[local]
         return Rows(**{file.name: out for file, out in zip(files, rows, strict=True)})
 
     @cached_property
@@ -332,101 +299,3 @@ class Reading:
         """Check the checksums of one segment or of all; those checked before are not read again."""
         for owner, number in self._segments if segment is None else (self._segments[segment],):
             self.stores[owner].verify(number)
-
-
-def name_of(store: Store) -> str:
-    return str(store.path or "a reading in memory")
-
-
-def check_fingerprints(
-    store: Store, weights: str | None, tokenizer: str | None, whose: str
-) -> None:
-    """ReadingError unless `store` was made by these weights and this tokenizer (None: any)."""
-    wanted = (("weights", weights), ("tokenizer", tokenizer))
-    for what, fingerprint in wanted:
-        found = getattr(store.manifest, f"{what}_fingerprint")
-        if fingerprint is not None and found != fingerprint:
-            raise ReadingError(
-                f"{name_of(store)} was made with other {what} ({found}, {whose} is {fingerprint}): "
-                "read the files again"
-            )
-
-
-def check_arrays(arrays: tuple[np.ndarray, ...], tokens: int, shape: Shape) -> None:
-    """ValueError unless the arrays hold `tokens` tokens, as their files would."""
-    if tokens % BLOCK:
-        raise ValueError(f"{tokens} tokens are not whole blocks of {BLOCK}")
-    for file, array in zip(array_files(shape), arrays, strict=True):
-        expected = (file.rows(tokens), *file.row_shape)
-        if array.shape != expected or array.dtype != np.dtype(file.dtype):
-            raise ValueError(
-                f"{file.name} must be {file.dtype} {expected}, not {array.dtype} {array.shape}"
-            )
-
-
-def open_store(path: Path) -> Store:
-    """Map the reading at `path`. Every way in which it can be unusable is a ReadingError."""
-    try:
-        directory = open_directory(path)
-        try:
-            manifest = read_manifest(read_bounded(directory, path), path)
-            files = array_files(manifest.shape)
-            arrays = tuple(map_array(directory, path, file, manifest.tokens) for file in files)
-        finally:
-            os.close(directory)
-    except OSError as error:
-        raise ReadingError(f"{path} cannot be opened: {error.strerror or error}") from None
-    return Store(manifest=manifest, arrays=arrays, path=path)
-
-
-def open_directory(path: Path) -> int:
-    """A descriptor: a reading that is replaced meanwhile cannot mix its files with the new ones."""
-    if not os.path.lexists(path):
-        restore(path)
-    try:
-        return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:
-        unfinished = beside(path, "partial").exists()
-        reason = "was never finished: read the files again" if unfinished else "does not exist"
-        raise ReadingError(f"{path} {reason}") from None
-    except NotADirectoryError:
-        raise ReadingError(f"{path} is not a reading: it is not a directory") from None
-
-
-def open_file(directory: int, path: Path, name: str) -> int:
-    """A descriptor of a plain file in the reading; anything else is refused, never followed."""
-    try:
-        # O_NONBLOCK: opening a pipe of that name must not wait for a writer.
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
-    except FileNotFoundError:
-        lacks = "is not a reading: it has no" if name == MANIFEST else "is broken: it lacks"
-        raise ReadingError(f"{path} {lacks} {name}") from None
-    except OSError as error:
-        raise ReadingError(f"{path}/{name} cannot be opened: {error.strerror}") from None
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise ReadingError(f"{path}/{name} is not a plain file")
-    return fd
-
-
-def read_bounded(directory: int, path: Path) -> bytes:
-    with open(open_file(directory, path, MANIFEST), "rb") as file:
-        data = file.read(MANIFEST_LIMIT + 1)
-    if len(data) > MANIFEST_LIMIT:
-        raise ReadingError(f"{path}/{MANIFEST} is damaged (too large): read the files again")
-    return data
-
-
-def map_array(directory: int, path: Path, file: ArrayFile, tokens: int) -> np.ndarray:
-    with open(open_file(directory, path, file.file), "rb") as opened:
-        needed = file.nbytes(tokens)
-        found = os.fstat(opened.fileno()).st_size
-        if found < needed:
-            raise ReadingError(
-                f"{path}/{file.file} is truncated ({found:,} bytes of {needed:,}): "
-                "read the files again"
-            )
-        shape = (file.rows(tokens), *file.row_shape)
-        if not needed:  # nothing cannot be mapped
-            return np.zeros(shape, file.dtype)
-        return np.memmap(opened, file.dtype, "r", shape=shape).view(np.ndarray)

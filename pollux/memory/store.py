@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from pollux.errors import PolluxError, ReadingError, SpaceError
+from pollux.memory.arrays import check_arrays, check_fingerprints, open_store
 from pollux.memory.manifest import (
     BLOCK,
     MANIFEST,
     SEGMENT,
-    ArrayFile,
     Manifest,
     PartSpan,
     Shape,
@@ -33,7 +33,7 @@ from pollux.memory.manifest import (
     write_all,
     write_manifest,
 )
-from pollux.memory.reading import Reading, check_arrays, check_fingerprints, open_store
+from pollux.memory.reading import Reading
 from pollux.memory.target import (
     beside,
     check_replaceable,
@@ -163,7 +163,7 @@ class Writer:
         tokens: np.ndarray,
         valid: int = BLOCK,
     ) -> None:
-        """Append whole blocks: int8 [n, K], int8 [n, V], float32 [n/64] twice, uint16 [n].
+        """Append whole blocks: int8 [n, K], int8 [n, V], float16 [n] twice, uint16 [n].
 
         `valid` is how many tokens of the last block are real; the others are written as zeros, and
         nothing may follow them in this part.
@@ -176,12 +176,22 @@ class Writer:
         if part.end != self.tokens:
             raise ValueError(f"part {part.name!r} was padded already: nothing can follow")
         padding = BLOCK - valid
-        columns = tuple(
-            padded(file, array, padding) for file, array in zip(self.files, arrays, strict=True)
-        )
+        columns = tuple(padded(array, padding) for array in arrays)
         with self.guarded(len(tokens)):
             self._write(columns, len(tokens))
         part.end = self.tokens - padding
+
+    def add(self, reading: Reading) -> None:
+        """Append every part of a reading as it is; ReadingError when a checksum is wrong."""
+        reading.verify()  # else damage would be given a fresh checksum
+        for store in reading.stores:
+            for part in store.manifest.parts:
+                self.begin_part(part.name, part.kind, part.note)
+                for start in range(part.start, part.end, SEGMENT):
+                    end = min(start + SEGMENT, part.end)
+                    whole = round_up(end)
+                    self.append(*store.slices(start, whole), valid=BLOCK - (whole - end))
+                self.end_part(part.text_start - part.start, part.sha256)
 
     def _write(self, columns: tuple[np.ndarray, ...], count: int) -> None:
         """Write `count` tokens segment by segment, carrying on the checksums."""
@@ -189,9 +199,8 @@ class Writer:
         while done < count:
             number = self.tokens // SEGMENT
             end = min(count, done + (number + 1) * SEGMENT - self.tokens)
-            columns_and_sums = zip(self.files, columns, self._fds, self.checksums, strict=True)
-            for file, array, fd, sums in columns_and_sums:
-                data = array[done // file.tokens_per_row : end // file.tokens_per_row].tobytes()
+            for array, fd, sums in zip(columns, self._fds, self.checksums, strict=True):
+                data = array[done:end].tobytes()
                 write_all(fd, data)
                 if number == len(sums):
                     sums.append(0)
@@ -277,9 +286,9 @@ class Writer:
         return self.part
 
 
-def padded(file: ArrayFile, array: np.ndarray, padding: int) -> np.ndarray:
-    """`array` with its last `padding` tokens zero; per-block arrays as they are."""
-    if not padding or file.tokens_per_row != 1:
+def padded(array: np.ndarray, padding: int) -> np.ndarray:
+    """`array` with its last `padding` tokens zero."""
+    if not padding:
         return array
     array = array.copy()
     array[-padding:] = 0

@@ -15,7 +15,8 @@ from pathlib import Path
 from pollux.errors import ReadingError
 from pollux.memory.manifest import FILES, MANIFEST, sync_directory
 
-KNOWN = frozenset((*FILES, MANIFEST, MANIFEST + ".partial"))
+OLDER = ("key_scales.f32", "value_scales.f32")  # of format 1
+KNOWN = frozenset((*FILES, *OLDER, MANIFEST, MANIFEST + ".partial"))
 
 
 def beside(path: Path, suffix: str) -> Path:

@@ -11,8 +11,9 @@ from jaxtyping import Array, Float, Int
 
 from pollux.config import Config
 from pollux.model import answer, read
+from pollux.ops.attention import MASKED
 from pollux.ops.norm import rms_norm
-from pollux.ops.recall import recall_scores, select, weigh
+from pollux.ops.recall import select, weigh
 from pollux.params import Param, constant, weights
 
 
@@ -70,6 +71,18 @@ def read_chunk(
 
     Tokens see their own segment only; give each part and question its own.
     """
+    got, state, load = read_ahead(p, cfg, tokens, segment, state)
+    return got, read.after(state, cfg, tokens.shape[1]), load
+
+
+def read_ahead(
+    p: Decoder,
+    cfg: Config,
+    tokens: Int[Array, "B T"],
+    segment: Int[Array, "B T"],
+    state: read.ReadState,
+) -> tuple[Read, read.ReadState, Float[Array, "layers E"]]:
+    """`read_chunk` with a state that can still go on after any of the T tokens (`read.after`)."""
     x, after, load = read.read(p.read, cfg, embed(p, cfg, tokens), segment, state)
     key, value, gathered, kept = answer.memorise(
         p.memory, cfg, x, segment, state.inputs[-1], state.segment
@@ -102,14 +115,23 @@ def answers(
     position = jnp.arange(tokens.shape[0])
     real = tokens != pad
     seen = (position <= at[:, None]) & real
+    memory = answer.Visible(
+        key=got.key[0],
+        value=got.value[0],
+        visible=seen,
+        own=seen & own,
+        joins=answer.joins(at, segment) & own[at],
+        begins=answer.begins(segment),
+    )
     sharper = sharpness(cfg, jnp.sum(real & ~own))
+    read_x = x
     for layer in p.answer:
-        query = answer.layer_query(layer, cfg, x, gathered) * sharper
-        score = recall_scores(query, got.key[0], seen & ~own)
-        score = select(score, cfg.recall_top_k)
-        near = recall_scores(query, got.key[0], seen & own)
+        query = answer.layer_query(layer, cfg, read_x, gathered)
+        score = answer.matched(query, memory) * sharper
+        far = select(jnp.where(own, MASKED, score), cfg.recall_top_k)
+        near = jnp.where(own, score, MASKED)
         null = jnp.broadcast_to(answer.null_score(layer, cfg) * sharper, score.shape[:2])
-        weight, nothing = weigh(jnp.maximum(score, near), null)
+        weight, nothing = weigh(jnp.maximum(far, near), null)
         recalled = jnp.einsum("shn,nv->shv", weight, got.value[0])
         recalled = recalled + nothing[..., None] * layer.null_value
         x, _ = answer.layer_update(layer, cfg, x, recalled)

@@ -6,6 +6,7 @@ them. A chunk read with the state of the chunk before gives what one long chunk 
 (tests/model/test_read.py).
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -34,9 +35,9 @@ class ReadLayer:
 
 @weights
 class ReadState:
-    """The last P tokens before the chunk: inputs of each layer, then of the memory.
+    """The last P tokens before a chunk: inputs of each layer, then of the memory.
 
-    Segment -1: no token.
+    Behind them the chunk's own, once it is read (`after`). Segment -1: no token.
     """
 
     inputs: Float[Array, "layers B P D"]
@@ -69,14 +70,23 @@ def empty_state(cfg: Config, rows: int) -> ReadState:
     )
 
 
+def after(state: ReadState, cfg: Config, tokens: Int[Array, ""] | int) -> ReadState:
+    """The state for what follows the first `tokens` tokens of the chunk that `state` ends with."""
+    size = cfg.state_tokens
+    return ReadState(
+        inputs=jax.lax.dynamic_slice_in_dim(state.inputs, tokens, size, 2),
+        segment=jax.lax.dynamic_slice_in_dim(state.segment, tokens, size, 1),
+    )
+
+
 def read_layer(
     p: ReadLayer,
     cfg: Config,
     x: Float[Array, "B T D"],
     before: Float[Array, "B P D"],
     segment: Int[Array, "B L"],
-) -> tuple[Float[Array, "B T D"], Float[Array, "B P D"], Float[Array, " E"]]:
-    """Output, the normalised inputs to remember, expert load. L = P + T."""
+) -> tuple[Float[Array, "B T D"], Float[Array, "B L D"], Float[Array, " E"]]:
+    """Output, the normalised inputs of all L = P + T tokens, expert load."""
     h = jnp.concatenate([before, rms_norm(x, p.norm)], 1)
     tokens = x.shape[1]
     mixed = causal_conv(h, segment, p.taps, tokens + cfg.window)  # keys need it for the window too
@@ -87,7 +97,7 @@ def read_layer(
     seen = window_attention(query, key, value, owner, cfg.window, cfg.rope_theta)
     x = x + jnp.einsum("bthk,hkd->btd", seen, p.out)
     y, load = moe.moe(p.experts, cfg.experts, rms_norm(x, p.experts_norm))
-    return x + y, h[:, tokens:], load
+    return x + y, h, load
 
 
 def read(
@@ -97,12 +107,15 @@ def read(
     segment: Int[Array, "B T"],
     state: ReadState,
 ) -> tuple[Float[Array, "B T D"], ReadState, Float[Array, "layers E"]]:
-    """Embedded tokens through all layers; the state's last entry, the memory's, stays as it was."""
+    """Embedded tokens through all layers. The state is that of P + T tokens, its last entry empty.
+
+    That entry is the memory's.
+    """
     owner = jnp.concatenate([state.segment, segment], 1)
     remembered, loads = [], []
     for p, before in zip(layers, state.inputs, strict=False):
         x, inputs, load = read_layer(p, cfg, x, before, owner)
         remembered.append(inputs)
         loads.append(load)
-    inputs = jnp.stack([*remembered, state.inputs[-1]])
-    return x, ReadState(inputs=inputs, segment=owner[:, -cfg.state_tokens :]), jnp.stack(loads)
+    inputs = jnp.stack([*remembered, jnp.zeros_like(remembered[0])])
+    return x, ReadState(inputs=inputs, segment=owner), jnp.stack(loads)

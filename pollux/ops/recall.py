@@ -6,16 +6,43 @@ This is the reference, a scan over every key; anything faster must match it.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from pollux.ops.attention import MASKED
 
 
-def recall_scores(
-    query: Float[Array, "S H K"], key: Float[Array, "N K"], visible: Bool[Array, "S N"]
-) -> Float[Array, "S H N"]:
-    score = jnp.einsum("shk,nk->shn", query, key)
-    return jnp.where(visible[:, None], score, MASKED)
+def follow(
+    score: Float[Array, "S H N"],
+    joins: Bool[Array, " S"],
+    begins: Bool[Array, " N"],
+    decay: Float[Array, "S H"],
+    before: tuple[Float[Array, "H N"], Float[Array, " H"]] | None = None,
+    edge: Float[Array, "S H"] | None = None,
+) -> tuple[Float[Array, "S H N"], Float[Array, "S H"]]:
+    """Adds to each score how well the key before it matched the query before, and so on back.
+
+    A run of words is recalled, not one word's surroundings, as if keys were several times as long
+    (location-based addressing, Graves et al. 2014, made linear). At each query what came before is
+    multiplied by its `decay`. Divided by the count the sum is a mean.
+
+    `joins`: whether a query follows the one before it. `begins`: keys with none before them.
+    `before`: sum and count at the query before the first. `edge`: the sums at the key before the
+    first, one query earlier each.
+    """
+    _, heads, keys = score.shape
+    total, count = before or (jnp.zeros((heads, keys)), jnp.zeros(heads))
+    edge = jnp.zeros(score.shape[:2]) if edge is None else edge
+
+    def advance(carry, row):
+        total, count = carry
+        now, decayed, first = row
+        shifted = jnp.concatenate([first[:, None], total[:, :-1]], 1)
+        total = now + decayed[:, None] * jnp.where(begins, 0.0, shifted)
+        count = 1 + decayed * count
+        return (total, count), (total, count)
+
+    rows = score, decay * joins[:, None], edge
+    return jax.lax.scan(advance, (total, count), rows)[1]
 
 
 def select(score: Float[Array, "S H N"], top_k: int) -> Float[Array, "S H N"]:
@@ -35,23 +62,3 @@ def weigh(
     nothing = jnp.exp(null - highest)
     total = weight.sum(-1) + nothing
     return weight / total[..., None], nothing / total
-
-
-def top_blocks(
-    score: Float[Array, "H N"], top_k: int, block: int
-) -> tuple[Float[Array, "H k"], Int[Array, "H k"]]:
-    """The exact `top_k` of each row, looked for only in the `top_k` blocks with the highest maxima.
-
-    Every one of the top k lies in a block whose maximum is among the k highest maxima. At 10M
-    scores this is about ten times faster than `jax.lax.top_k` over all of them.
-    """
-    h, n = score.shape
-    if n <= top_k * block:
-        highest, position = jax.lax.top_k(score, min(top_k, n))
-        return highest, position
-    blocks = score.reshape(h, n // block, block)
-    _, best = jax.lax.top_k(blocks.max(-1), top_k)
-    inside = jnp.take_along_axis(blocks, best[..., None], 1).reshape(h, -1)
-    highest, at = jax.lax.top_k(inside, top_k)
-    position = jnp.take_along_axis(best, at // block, 1) * block + at % block
-    return highest, position

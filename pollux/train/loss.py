@@ -45,16 +45,17 @@ def loss(
     state = read.empty_state(cfg, rows)
     got, _, read_load = decoder.read_chunk(p, cfg, batch.tokens, batch.segment, state)
     flat = jax.tree.map(lambda x: x.reshape(rows * length, -1), got)
-    x, gathered, key, value = flat.hidden[batch.at], flat.gathered[batch.at], flat.key, flat.value
-    visible = _visible(batch)
+    x, gathered = flat.hidden[batch.at], flat.gathered[batch.at]
+    memory = _visible(batch, flat.key, flat.value)
+    read_x = x
     position = jnp.arange(rows * length)
     here = (position >= batch.look[:, :1]) & (position < batch.look[:, 1:])
     nowhere = batch.look[:, 1] < 0
     looks = batch.look[:, 1] != 0
     load, look_loss, found = [*read_load], jnp.zeros(()), jnp.zeros(())
     for layer in p.answer:
-        query = answer.layer_query(layer, cfg, x, gathered)
-        recalled, weight, nothing = answer.recall(layer, cfg, query, key, value, visible)
+        query = answer.layer_query(layer, cfg, read_x, gathered)
+        recalled, weight, nothing = answer.recall(layer, cfg, query, memory)
         x, expert_load = answer.layer_update(layer, cfg, x, recalled)
         load.append(expert_load)
         pointer = weight[:, answer.POINTER_HEAD]
@@ -73,7 +74,7 @@ def loss(
     return total, Measures(total, of_text, of_answer, right, found, jnp.stack(load))
 
 
-def _visible(batch: Batch) -> Bool[Array, "S N"]:
+def _visible(batch: Batch, key: Float[Array, "N K"], value: Float[Array, "N V"]) -> answer.Visible:
     """Documents of all rows, the own row's up to the position; questions and answers: the own only.
 
     As when a question is asked of a reading: nobody else's question is in the memory.
@@ -83,8 +84,16 @@ def _visible(batch: Batch) -> Bool[Array, "S N"]:
     segment, at = batch.segment.reshape(-1), batch.at[:, None]
     before = (row == row[at]) & (position <= at)
     document = (segment == 0) & (before | (row != row[at]))
-    own = (segment == segment[at]) & before
-    return (document | own) & (batch.tokens.reshape(-1) != 0)
+    own = (segment == segment[at]) & before & (segment > 0)
+    apart = segment + row * (segment.max() + 1)  # no row goes on in the next
+    return answer.Visible(
+        key=key,
+        value=value,
+        visible=(document | own) & (batch.tokens.reshape(-1) != 0),
+        own=own,
+        joins=answer.joins(batch.at, apart) & (segment[batch.at] > 0),
+        begins=answer.begins(apart),
+    )
 
 
 def mean(

@@ -42,11 +42,19 @@ GENRES = {
     "code": 1.5,
     "random": 0.7,
 }
-SKILLS = {"find": 4.0, "absent": 2.5, "quote": 2.0, "point": 2.0, "other": 0.8}
-NEEDLES = {"find": 8.0, "absent": 6.0, "quote": 3.0, "point": 2.0, "other": 0.8}
+SKILLS = {"find": 4.0, "absent": 2.5, "quote": 2.5, "point": 2.0, "other": 0.8}
+NEEDLES = {"find": 8.0, "absent": 6.0, "quote": 4.0, "point": 3.0, "other": 0.8}
 
-SHORT = Stage(steps=2_000, rows=4, length=1_024, supervised=640, genres=GENRES, skills=SKILLS)
-LONG = replace(SHORT, steps=700, rows=2, length=4_096, skills=NEEDLES, facts=(10, 40))
+SHORT = Stage(steps=1_600, rows=4, length=1_024, supervised=640, genres=GENRES, skills=SKILLS)
+LONG = replace(
+    SHORT,
+    steps=1_400,
+    rows=2,
+    length=4_096,
+    skills=NEEDLES,
+    facts=(10, 40),
+    distractors=0.6,
+)
 
 RECIPES = {
     r.name: r

@@ -4,24 +4,19 @@
 import json
 import shutil
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import pytest
 
-from pollux import checkpoint, cli, params
+from pollux import cache, checkpoint, cli, params
 from pollux.config import TINY
 from pollux.model import decoder
 
 
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    checkpoint.save(path, params.initialise(decoder.declare(TINY), jax.random.key(0)), TINY, {})
-    return path
-
-
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
+def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("POLLUX_CACHE", str(tmp_path / "cache"))
 
 
@@ -97,6 +92,15 @@ def test_standard_input_is_read(run, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"The word is lamp.\n")))
     code, out, _ = run("ask", "-", "-q", "What is the word?", "--json")
     assert code == 0 and json.loads(out)["question_tokens"] > 0
+
+
+def test_compiled_code_is_kept_by_python_version(weights, tmp_path, monkeypatch):
+    for tag in ("cpython-311", "cpython-399"):
+        running = SimpleNamespace(implementation=SimpleNamespace(cache_tag=tag))
+        monkeypatch.setattr(cache, "sys", running)
+        cli.loaded(weights)
+        expected = tmp_path / "cache" / "compiled" / tag
+        assert Path(jax.config.jax_compilation_cache_dir) == expected
 
 
 @pytest.mark.parametrize("command", ["read", "ask", "chat", "train", "info", "eval", "bench"])
@@ -215,6 +219,8 @@ def test_unknown_recipe_and_setting(run, tmp_path):
     assert code == 1 and "spark" in one_line(err)
     code, _, err = run("train", "tiny", "--out", tmp_path, "--set", "speed=9", tiny=False)
     assert code == 1 and "speed" in one_line(err)
+    code, _, err = run("train", "tiny", "--out", tmp_path, "--set", "stages.0.rows=0", tiny=False)
+    assert code == 1 and "rows 0 must be 1 or more" in one_line(err)
 
 
 def test_output_in_a_place_that_cannot_be(run, text, tmp_path):

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pollux.data import corpora, mixture, skills
+from pollux import prompt
+from pollux.data import corpora, facts, mixture, skills
+from pollux.errors import RecipeError
 from pollux.train.recipe import RECIPES
 
 GENRES = {
@@ -50,22 +52,42 @@ def test_rows(kit, seed, genre, length):
     assert row.tokens.shape == row.segment.shape == (length,)
     assert 0 <= row.tokens.min() and row.tokens.max() < kit.tokenizer.vocab_size
     assert row.segment[0] == 0 and set(np.diff(row.segment)) <= {0, 1}
-    text = set(np.flatnonzero(row.segment == 0)[:-1].tolist())
-    for at, target, weight, start, end in row.supervised:
+    for answer in row.answers:
+        check_answer(kit, row, answer)
+    assert [a[0].at for a in row.answers] == answers_begin(kit, row)
+    # Every token of the document but the first is predicted, once, from anywhere.
+    assert sorted(s.at for s in row.text) == np.flatnonzero(row.segment == 0)[:-1].tolist()
+    for at, target, weight, start, end in row.text:
         assert row.tokens[at + 1] == target
-        if weight == mixture.TEXT_WEIGHT:
-            text.remove(at)
-            assert end == 0
-        else:
-            assert row.segment[at] == row.segment[at + 1] > 0
-        if end:
-            assert weight == mixture.ANSWER_WEIGHT
-        if end > 0:
-            assert 0 <= start < end and not row.segment[start:end].any()
+        assert (weight, start, end) == (mixture.TEXT_WEIGHT, 0, 0)
+
+
+def answers_begin(kit, row):
+    return np.flatnonzero(row.tokens == kit.tokenizer.control["<answer>"]).tolist()
+
+
+def check_answer(kit, row, answer):
+    """Whole, one position after another; looks are in the document or at the question's words."""
+    control = kit.tokenizer.control
+    first, last = answer[0].at, answer[-1].at
+    assert [s.at for s in answer] == list(range(first, last + 1))
+    assert len(set(row.segment[first : last + 2])) == 1 and row.segment[first] > 0
+    assert last + 2 == len(row.tokens) or row.segment[last + 2] != row.segment[first]
+    for at, target, weight, start, end in answer:
+        assert row.tokens[at + 1] == target
+        assert weight in (mixture.RESTATED_WEIGHT, mixture.ANSWER_WEIGHT)
+        if (start, end) == skills.NOWHERE:
+            assert target == control["<absent>"] and weight == mixture.ANSWER_WEIGHT
+        elif end and row.segment[start]:
+            assert weight == (mixture.ANSWER_WEIGHT if at == first else mixture.RESTATED_WEIGHT)
+            assert end == start + 1 <= first and row.segment[start] == row.segment[at]
+            beside = 1 if at == first else -1  # what goes on, or went before
+            assert row.tokens[start] == target
+            assert row.tokens[start + beside] == row.tokens[at + 1 + beside]
         elif end:
-            assert (start, end) == skills.NOWHERE
-            assert target == kit.tokenizer.control["<absent>"]
-    assert not text  # every token of the document but the first is predicted
+            assert weight == mixture.ANSWER_WEIGHT
+            assert 0 <= start < end and not row.segment[start:end].any()
+            assert target in control.values() or row.tokens[start] == target
 
 
 @settings(max_examples=20)
@@ -99,10 +121,75 @@ def test_batch_positions(kit, seed):
     begin, end = look[looks].T
     assert (begin < end).all() and (end <= at[looks]).all()
     assert (begin // SHORT.length == at[looks] // SHORT.length).all()
-    assert not segment[begin].any() and not segment[end - 1].any()
+    restated = segment[begin] > 0
+    assert restated.any() and not restated.all()
+    assert np.array_equal(segment[begin], segment[end - 1])
+    assert np.array_equal(segment[begin][restated], segment[at[looks]][restated])
+    assert (batch["weight"][looks][~restated] == mixture.ANSWER_WEIGHT).all()
     control = [*kit.tokenizer.control.values()]
     plain = ~np.isin(batch["target"][looks], control)
     assert np.array_equal(flat[begin[plain]], batch["target"][looks][plain])
+
+
+@settings(max_examples=30)
+@given(seeds, st.sampled_from([40, 120, 200, 2_000]))
+def test_batches_are_whole_answers_and_text(kit, seed, supervised):
+    """As many answers as fit into their share, none in part; text takes the rest."""
+    stage = replace(SHORT, supervised=supervised)
+    batch = mixture.batch(kit, stage, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    rows = [mixture.row(kit, stage, rng) for _ in range(stage.rows)]
+    assert np.array_equal(batch["tokens"], np.stack([row.tokens for row in rows]))
+    trained = set(batch["at"][batch["weight"] >= 1].tolist())
+    room, left_out, text = int(supervised * mixture.ANSWERS) - len(trained), [], 0
+    for number, row in enumerate(rows):
+        text += len(row.text)
+        for answer in row.answers:
+            at = {s.at + number * stage.length for s in answer}
+            assert at <= trained or not at & trained
+            left_out += [] if at <= trained else [len(answer)]
+            trained -= at
+    assert not trained and room >= 0
+    assert all(length > room for length in left_out)
+    answered, texts = ((batch["weight"] >= 1).sum(), (batch["weight"] == 0.5).sum())
+    assert texts == min(supervised - answered, text)
+
+
+words = st.lists(st.integers(0, 2), min_size=1, max_size=12)
+
+
+@given(words, words, st.sets(st.integers(0, 11)))
+def test_restated_is_the_longest_repetition(asked, said, looked_up):
+    """Of what was said up to a token; of what follows for the first; nowhere if of it alone."""
+    looks = [(3, 4) if i in looked_up else None for i in range(len(said))]
+    where = mixture.restated(np.array(asked), skills.Answer(said, looks))
+
+    def places(run, at):
+        """Where in the question, behind its first token, the run's token `at` stands."""
+        found = [i for i in range(len(asked)) if asked[i : i + len(run)] == run]
+        return [i + at for i in found if i + at]
+
+    for i, at in enumerate(where):
+        if i:
+            found = [places(said[start : i + 1], i - start) for start in range(i)]
+        else:
+            found = [places(said[:end], 0) for end in range(len(said), 1, -1)]
+        longest = next((at for at in found if at), [None])
+        assert at == (None if looks[i] else longest[0])
+
+
+def test_restated_words_of_a_question(kit):
+    """An answer's stem stands in the question, word for word; its value does not."""
+    rng, encode = np.random.default_rng(0), kit.tokenizer.encode
+    fact = facts.Fact("Bremen", "code", "Bremen's code", "4711")
+    doc = skills.document(kit, rng, "books", 80, [(fact, "{p} is {v}.")])
+    question = prompt.question(kit.tokenizer, "What is Bremen's code?")
+    _, answer = skills.find(kit, rng, doc, doc.facts)
+    where = mixture.restated(question, answer)
+    phrase = encode(f" {fact.phrase}")
+    start = question.tolist().index(phrase[0])
+    assert where[: len(phrase)] == list(range(start, start + len(phrase)))
+    assert where[len(phrase) :] == [None] * (len(where) - len(phrase))
 
 
 def test_shapes_never_change(kit):
@@ -130,21 +217,6 @@ def test_weight_0_fills_up(kit):
     )
     assert np.array_equal(whole["tokens"], batch["tokens"])
     assert set(whole["at"]) < set(batch["at"])
-
-
-def test_what_is_recalled_comes_first(kit):
-    """Where there is no room for all: answers whole, then more of restated words than of text."""
-
-    def shares(supervised):
-        stage = replace(SHORT, supervised=int(supervised))
-        weight = mixture.batch(kit, stage, np.random.default_rng(0))["weight"]
-        kinds = (mixture.ANSWER_WEIGHT, mixture.RESTATED_WEIGHT, mixture.TEXT_WEIGHT)
-        return np.array([(weight == kind).sum() for kind in kinds])
-
-    everything = shares(3 * SHORT.length)
-    assert shares(everything[0]).tolist() == [everything[0], 0, 0]
-    answers, restated, text = shares(everything[0] + everything[1]) / everything
-    assert answers == 1 and restated > 4 * text
 
 
 def test_a_batch_is_the_same_from_any_start(kit):
@@ -177,12 +249,79 @@ def library(monkeypatch, tmp_path):
     monkeypatch.setattr(corpora, "_standard_library", lambda: iter(rows))
 
 
-def test_kit_without_data(library, tokenizer):
-    stage = RECIPES["tiny"].stages[0]
-    kit = mixture.kit(tokenizer, tuple(stage.genres))
+@pytest.fixture
+def tiny_kit(library, tokenizer):
+    return lambda: mixture.kit(tokenizer, tuple(RECIPES["tiny"].stages[0].genres))
+
+
+def test_kit_without_data(tiny_kit):
+    stages = RECIPES["tiny"].stages
+    kit = tiny_kit()
     assert [*kit.corpora] == ["code"]
     assert kit.questions and kit.vocabulary.names and kit.vocabulary.lower
-    batch = next(mixture.batches(kit, RECIPES["tiny"].stages, 0, 0))
+    batch = next(mixture.batches(kit, stages, 0, 0))
+    assert batch["tokens"].shape == (stages[0].rows, stages[0].length)
+    assert same(batch, next(mixture.batches(tiny_kit(), stages, 0, 0)))
+
+
+def test_kit_does_not_depend_on_what_is_there(tiny_kit, monkeypatch):
+    """A recipe that needs no data makes the same of it where there are some."""
+    without = tiny_kit()
+    monkeypatch.setattr(corpora, "rows", lambda corpus: iter([{"question": "And who was that?"}]))
+    assert tiny_kit().questions == without.questions == [*mixture.STOCK]
+
+
+def test_books_come_with_questions(library, tokenizer, monkeypatch):
+    """From the question files; where these are missing, it is said which."""
+    rows = corpora.rows
+    novel = [{"text": "Bertha found the quiet garden of Vienna."}]
+    monkeypatch.setattr(corpora, "rows", lambda c: iter(novel) if c.name == "books" else rows(c))
+    with pytest.raises(RecipeError, match="gsm8k-train.*POLLUX_DATA"):
+        mixture.kit(tokenizer, ("books",))
+    asked = [{"question": "And who was that?"}]
+    monkeypatch.setattr(
+        corpora, "rows", lambda c: iter(novel) if c.name == "books" else iter(asked)
+    )
+    assert mixture.kit(tokenizer, ("books",)).questions == ["And who was that?"]
+
+
+NOTHING = float("nan")
+
+
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        ({"steps": 0}, "steps 0 must be 1 or more"),
+        ({"rows": 0}, "rows 0 must be 1 or more"),
+        ({"length": 1}, "length 1 must be 2 or more"),
+        ({"supervised": -3}, "supervised -3 must be 1 or more"),
+        ({"questions": 1.5}, "questions 1.5 must be from 0 to 1"),
+        ({"distractors": NOTHING}, "distractors nan must be from 0 to 1"),
+        ({"facts": (3, 3)}, "facts 3, 3 must be from 0 up, and the second above the first"),
+        ({"facts": (-1, 3)}, "facts -1, 3 must be from 0 up"),
+        ({"genres": {"books": -1.0, "code": 2.0}}, "genres.books -1.0 must be a number from 0 up"),
+        ({"skills": {"find": NOTHING}}, "skills.find nan must be a number from 0 up"),
+        ({"skills": {"find": 0.0, "quote": 0.0}}, "one of skills must be above 0"),
+        ({"genres": {}}, "one of genres must be above 0"),
+    ],
+)
+def test_a_stage_that_nothing_can_come_of(change, told):
+    with pytest.raises(RecipeError) as caught:
+        replace(SHORT, **change)
+    assert told in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rows": 1, "length": 2, "supervised": 1},
+        {"questions": 1.0, "distractors": 1.0},
+        {"questions": 0.0, "distractors": 0.0, "facts": (0, 1)},
+        {"supervised": 5_000, "facts": (9, 40)},
+    ],
+)
+def test_the_least_and_the_most_of_a_stage(kit, change):
+    stage = replace(SHORT, **change)
+    batch = mixture.batch(kit, stage, np.random.default_rng(0))
     assert batch["tokens"].shape == (stage.rows, stage.length)
-    again = mixture.kit(tokenizer, tuple(stage.genres))
-    assert same(batch, next(mixture.batches(again, RECIPES["tiny"].stages, 0, 0)))
+    assert batch["at"].shape == (stage.supervised,)

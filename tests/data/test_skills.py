@@ -98,8 +98,8 @@ def test_find(kit, seed, genre, several):
     check_form(kit, doc, answer)
     asked = text_of(kit, question)
     assert all(fact.phrase.lower() in asked.lower() for fact, _, _ in chosen)
-    between = "" if genre == "chinese" else " "
-    assert restated(kit, answer) == between.join(fact.answer for fact, _, _ in chosen)
+    space = "" if genre == "chinese" else " "
+    assert restated(kit, answer) == "".join(space + fact.answer for fact, _, _ in chosen)
     assert all(fact.value in fact.answer for fact, _, _ in chosen)
     for look in filter(None, answer.looks):
         assert any(start <= look[0] < end for _, start, end in chosen)
@@ -128,15 +128,27 @@ def test_find_looks_at_the_whole_value(kit, seed, genre):
     assert looked_at(kit, doc, answer).removesuffix(".") == f" {fact.value}"
 
 
-@pytest.mark.xfail(reason="behind a quotation mark a value has no space, in the answer it has one")
-def test_find_looks_at_a_quoted_value(kit):
-    rng = np.random.default_rng(0)
-    quoted = [statement for statement in facts.STATEMENTS if re.search(r"[\"“]", statement)]
-    for _ in range(20):
-        doc, _ = document(kit, rng, "books", count=1, statements=quoted)
-        fact = doc.facts[0][0]
+@pytest.mark.parametrize(
+    "owner, statement",
+    [
+        ("Bremen", '{p} is "{v}".'),
+        ("Bremen", "{p} ({v})"),
+        ("Bremen", "I can tell you that {p} is “{v}”."),
+        ("river 3", '{p} is "{v}".'),
+    ],
+)
+def test_find_looks_at_a_quoted_number(kit, owner, statement):
+    """Of numbers alone: behind a quotation mark a word is spelt in other pieces, a digit is not."""
+    assert statement in facts.STATEMENTS
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        value = kit.vocabulary.digits(rng, int(rng.integers(3, 10)))
+        fact = facts.Fact(owner, "code", f"the code for {owner}", value)
+        doc = skills.document(kit, rng, "books", 300, [(fact, statement)])
         _, answer = skills.find(kit, rng, doc, doc.facts)
-        assert fact.value in looked_at(kit, doc, answer)
+        check_form(kit, doc, answer)
+        assert looked_at(kit, doc, answer) == value
+        assert restated(kit, answer) == f" {fact.answer}"
 
 
 @few
@@ -153,18 +165,20 @@ def test_quote(kit, seed, genre):
     passage = kit.tokenizer.decode(answer.tokens[:first])
     assert passage in text_of(kit, question)
     assert kit.tokenizer.decode(doc.tokens[:begin]).endswith(passage)
-    # It goes on as the document does, to the end of the line, and ends; or to the limit.
+    # It goes on as the document does, to the end of the line or a late sentence, and ends; or to
+    # the limit.
     ended = going_on[-1] == kit.tokenizer.control["<end>"]
     length = len(going_on) - ended
     following = doc.tokens[begin : begin + length + 1].tolist()
     assert going_on[:length] == following[:length]
     assert [look[0] for look in answer.looks[first:]] == list(range(begin, begin + len(going_on)))
     assert kit.tokenizer.newline not in going_on
-    assert length < skills.QUOTE_TOKENS[1]
-    if ended:
-        assert following[-1] == kit.tokenizer.newline
-    else:
-        assert length >= skills.QUOTE_TOKENS[0] or len(following) == length
+    assert length <= skills.QUOTE_TOKENS
+    if not ended:
+        assert length == skills.QUOTE_TOKENS or len(following) == length
+    elif following[-1] != kit.tokenizer.newline:
+        assert length >= skills.QUOTE_ENOUGH
+        assert going_on[length - 1] in skills.sentence_marks(kit)
 
 
 @few
@@ -233,7 +247,7 @@ def test_absent_fact(kit, seed, chinese):
     fact = kit.vocabulary.fact(rng, chinese)
     question, answer = skills.absent_fact(kit, rng, fact)
     assert fact.phrase.lower() in text_of(kit, question).lower()
-    assert restated(kit, answer) == fact.stem
+    assert restated(kit, answer) == ("" if chinese else " ") + fact.stem
     check_absent(kit, answer)
 
 
@@ -260,7 +274,7 @@ def test_absent_definition(kit, seed):
 
 
 def test_what_is_absent_is_not_in_the_document(kit):
-    """But for one in a hundred at most: see the test below."""
+    """But for one in a hundred at most, by chance: the texts have few words."""
     absent = mixture.Stage(
         steps=1, rows=1, length=300, supervised=9, genres={"books": 1.0}, skills={"absent": 1.0}
     )
@@ -272,7 +286,7 @@ def test_what_is_absent_is_not_in_the_document(kit):
         for _ in range(8):
             if made := mixture.question_about(kit, absent, rng, doc):
                 check_absent(kit, made[1])
-                said = restated(kit, made[1])
+                said = restated(kit, made[1]).strip()
                 phrase = re.sub(r"( is|是)$", "", said).lower()
                 total[genre] += 1
                 wrong += [said] * (phrase in phrases if phrase != said.lower() else said in there)
@@ -280,8 +294,8 @@ def test_what_is_absent_is_not_in_the_document(kit):
     assert len(wrong) <= total.total() / 100, wrong
 
 
-@pytest.mark.xfail(reason="the number in an owner's name may be drawn again")
 def test_almost_the_same_is_not_the_same(kit):
+    """Even where a name's number might be drawn again."""
     rng = np.random.default_rng(0)
     fact = facts.Fact("river 3", "code", "the code for river 3", "1234")
     assert all(kit.vocabulary.near(rng, fact).phrase != fact.phrase for _ in range(400))
@@ -293,7 +307,7 @@ def test_near_facts_resemble(kit, seed, chinese):
     rng = np.random.default_rng(seed)
     fact = kit.vocabulary.fact(rng, chinese)
     near = kit.vocabulary.near(rng, fact)
-    assert near.chinese == chinese
+    assert near.chinese == chinese and near.phrase != fact.phrase
     assert near.owner == fact.owner or near.attribute == fact.attribute
     assert near.stated("{p} {v}").lower() == f"{near.phrase} {near.value}".lower()
 

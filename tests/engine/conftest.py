@@ -1,26 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """An untrained TINY that recalls by initialisation, and parts to read."""
 
-import jax
 import numpy as np
 import pytest
 
 import pollux
-from pollux import checkpoint, params
-from pollux.config import TINY
-from pollux.model import decoder
 
 WORDS = (
     "stone river lamp seven copper meadow quiet harbour glass ember north ladder violet drum salt"
 ).split()
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    fresh = params.initialise(decoder.declare(TINY), jax.random.key(0))
-    checkpoint.save(path, fresh, TINY, {})
-    return path
 
 
 @pytest.fixture(scope="session")

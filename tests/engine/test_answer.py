@@ -10,71 +10,150 @@ import pytest
 
 import pollux
 from pollux import Sampling
-from pollux.engine import answer, scan
-from pollux.engine.answer import Respondent, question_tokens
+from pollux.engine import scan
+from pollux.engine.answer import question_tokens
+from pollux.engine.continuation import Continuation
+from pollux.engine.model import Queries
 from pollux.model import decoder
 from pollux.ops import quant
 
 QUESTION = "Where does it say stone river lamp?"
 
 
-def plain_logits(model, reading, asked):
-    """Logits after each token of `asked`, by one forward pass over reading, question and answer."""
+def plain_logits(model, reading, asked, question):
+    """Logits after the question and each token of the answer, by one forward pass over all."""
     loaded = model.loaded
     starts = np.zeros(len(reading), np.int32)
     for number, part in enumerate(reading.parts):
         starts[part.start :] = number
     tokens = np.concatenate([reading.tokens, asked]).astype(np.int32)
     segment = np.concatenate([starts, np.full(len(asked), len(reading.parts), np.int32)])
-    at = jnp.arange(len(reading), len(tokens))
+    at = jnp.arange(len(reading) + question - 1, len(tokens))
     plain = jax.jit(decoder.answers, static_argnums=1)  # eager, its checks take a minute
     return np.asarray(
         plain(loaded.weights, loaded.config, jnp.array(tokens), jnp.array(segment), at)
     )
 
 
-def cached_logits(model, reading, asked, question):
-    """The same, token by token from the memory."""
-    respondent = Respondent(model.loaded, reading)
-    x, gathered, state, own, used = respondent._begin(asked[:question], len(asked))
-    out = [respondent._position(x, gathered, own)[0]]
-    for token in asked[question:]:
-        step = jnp.array([token], jnp.int32)
-        x, gathered, state, own = model.loaded.read_own(
-            step, jnp.zeros_like(step), state, own, used
-        )
-        used += 1
-        out.append(respondent._position(x, gathered, own)[0])
+def begun(model, reading, asked):
+    opened = scan.stretches(reading)
+    return Continuation(model.loaded, reading, opened, asked, len(asked))
+
+
+def cached_logits(model, reading, asked, question, guess=1):
+    """The same from the memory, `guess` tokens at a time, every key scored at every position."""
+    made, out = begun(model, reading, asked[:question]), []
+    for start in range(question - 1, len(asked), guess):
+        chunk = asked[start : start + guess].tolist()
+        made.advance(chunk)
+        out += [made.recall(index).logits for index in range(len(chunk))]
+        made.keep(len(chunk))
     return np.stack(out)
 
 
-def test_cached_answer_equals_the_full_forward_pass(model, parts):
-    reading = model.read(*parts)
+@pytest.fixture(scope="module")
+def everything(model):
+    """A question and an answer, and the question's length."""
     asked = question_tokens(model.loaded, QUESTION)
-    said = model.loaded.tokenizer.encode("stone river lamp")
-    everything = np.concatenate([asked, said])
-    expected = plain_logits(model, reading, everything)[len(asked) - 1 :]
-    got = cached_logits(model, reading, everything, len(asked))
+    return np.concatenate([asked, model.loaded.tokenizer.encode("stone river lamp")]), len(asked)
+
+
+def test_cached_answer_equals_the_full_forward_pass(model, parts, everything):
+    tokens, question = everything
+    reading = model.read(*parts)
+    expected = plain_logits(model, reading, tokens, question)
+    got = cached_logits(model, reading, tokens, question)
     # Untrained scores lie close together, so int8 may swap the last of the top k: a loose bound.
     assert np.abs(got - expected).max() < 0.15 * np.abs(expected).max()
     assert (got.argmax(-1) == expected.argmax(-1)).mean() >= 0.75
 
 
-def test_scan_selects_what_a_scan_of_every_key_does(model, parts):
+def test_guesses_equal_token_by_token(model, parts, everything):
+    tokens, question = everything
     reading = model.read(*parts)
+    one, several = (cached_logits(model, reading, tokens, question, n) for n in (1, 4))
+    np.testing.assert_allclose(one, several, atol=1e-3 * np.abs(one).max())
+
+
+def test_what_was_guessed_wrong_is_forgotten(model, parts, everything):
+    tokens, question = everything
+    reading = model.read(*parts)
+    made, again = (begun(model, reading, tokens[:question]) for _ in range(2))
+    made.advance([int(tokens[question - 1]), 77, 78, 79])
+    made.recall(0)
+    made.keep(1)
+    again.advance([int(tokens[question - 1])])
+    again.recall(0)
+    again.keep(1)
+    made, again = (each.advance([int(tokens[question])])[0] for each in (made, again))
+    np.testing.assert_allclose(made.logits, again.logits, rtol=1e-3, atol=1e-3)
+    assert np.array_equal(made.look[0], again.look[0])
+
+
+def test_keys_that_go_on_are_scored_as_in_a_scan(model, parts, everything):
+    """What comes after the keys that were best has the sums that scoring every key gives it."""
+    tokens, question = everything
+    made = begun(model, model.read(*parts), tokens[:question])
+    made.advance([int(tokens[question - 1])])
+    made.recall(0)
+    made.keep(1)
+    made.advance(tokens[question : question + 3].tolist())
+    positions, sums = made.next[2], np.asarray(made.sums)[2]
+    valid = positions < made.ends
+    assert valid.mean() > 0.5
+    made.recall(2)
+    (totals,) = made.scan.totals
+    scanned = np.take_along_axis(np.asarray(totals), np.where(valid, positions, 0), 1)
+    np.testing.assert_allclose(sums[valid], scanned[valid], rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("cut", [None, 64, 4096])
+def test_scan_selects_what_a_scan_of_every_key_does(model, parts, cut):
+    """Over several parts, several positions, and with stretches that go on in one another."""
+    cfg = model.loaded.config
+    reading = model.read(*parts, *parts)
+    opened = scan.stretches(reading)
+    assert len(opened) == 1
+    if cut:
+        opened = [*cut_at(opened[0], cut)]
     rng = np.random.default_rng(0)
-    query = jnp.array(rng.normal(size=(model.loaded.config.recall_heads, 32)), jnp.float32)
-    hits = scan.recall(model.loaded, scan.scannables(reading), *quant.split_query(query))
-    keys = reading.keys.astype(np.float64) * np.repeat(reading.key_scales, 64)[:, None]
-    score = np.asarray(query, np.float64) @ keys.T
+    query = rng.normal(size=(5, model.loaded.query_heads, cfg.key_dim)).astype(np.float32)
+    digits, scale = quant.quantise_rows(jnp.asarray(query))
+    decay = jnp.asarray(rng.random(scale.shape), jnp.float32)
+    scanned = scan.Scan(model.loaded, opened)
+    for chunk in (slice(0, 2), slice(2, 5)):
+        scanned.add(Queries(digits[chunk], scale[chunk], 0 * scale[chunk], decay[chunk]))
+        hits = scanned.recall()
+    expected = followed(reading, np.asarray(digits) * np.asarray(scale)[..., None], decay)
+    best = -np.sort(-expected, 1)[:, : cfg.recall_top_k]
+    np.testing.assert_allclose(-np.sort(-hits.total, 1), best, rtol=1e-3, atol=2e-3)
+    for row, positions in zip(expected, hits.position, strict=True):
+        assert len(set(positions.tolist())) == cfg.recall_top_k
+        np.testing.assert_allclose(
+            -np.sort(-row[positions]), -np.sort(-row)[: cfg.recall_top_k], rtol=1e-3, atol=2e-3
+        )
+
+
+def cut_at(stretch, size):
+    """The stretch as two, the second going on where the first ends."""
+    arrays = ("keys", "key_scales", "valid", "since", "positions")
+    for piece in (slice(0, size), slice(size, None)):
+        cut = {name: getattr(stretch, name)[piece] for name in arrays}
+        yield dataclasses.replace(stretch, **cut, goes_on=piece.start > 0)
+
+
+def followed(reading, query, decay):
+    """Sums along the diagonal for the last of the queries, by a plain loop."""
+    keys = reading.keys.astype(np.float64) * reading.key_scales.astype(np.float64)[:, None]
+    starts = [part.start for part in reading.parts]
+    total = np.zeros((query.shape[1], len(keys)))
+    for row, kept in zip(query.astype(np.float64), np.asarray(decay, np.float64), strict=True):
+        score = row @ keys.T
+        before = np.pad(total, ((0, 0), (1, 0)))[:, :-1]
+        before[:, starts] = 0.0
+        total = score + kept[:, None] * before
     valid = np.concatenate([reading.valid_mask(i) for i in range(reading.num_segments)])
-    score[:, ~valid] = -np.inf
-    k = model.loaded.config.recall_top_k
-    expected = -np.sort(-score, 1)[:, :k]
-    np.testing.assert_allclose(hits.score, expected, atol=2e-3)
-    for row, positions in zip(score, hits.position, strict=True):
-        assert len(set(positions.tolist())) == k
-        np.testing.assert_allclose(np.sort(row[positions])[::-1], -np.sort(-row)[:k], atol=2e-3)
+    return np.where(valid, total, -np.inf)
 
 
 def test_combined_readings_answer_like_one(model, parts):
@@ -89,8 +168,8 @@ def test_combined_readings_answer_like_one(model, parts):
 def test_scanning_covers_every_position_once(model, parts):
     apart = pollux.Reading.combine([model.read(part) for part in parts])
     seen = []
-    for stretch in scan.scannables(apart):
-        seen += stretch.to_reading(np.flatnonzero(np.asarray(stretch.valid))).tolist()
+    for stretch in scan.stretches(apart):
+        seen += stretch.positions[np.asarray(stretch.valid)].tolist()
     expected = [p for part in apart.parts for p in range(part.start, part.end)]
     assert sorted(seen) == expected
 
@@ -135,11 +214,28 @@ def test_endless_question_is_refused_not_cut(model, parts):
         model.ask(model.read(parts[1]), "7" * 20_000)
 
 
-def test_sampling_out_of_range_is_refused():
-    with pytest.raises(pollux.InputError, match="temperature"):
-        Sampling(temperature=-1)
-    with pytest.raises(pollux.InputError, match="max tokens"):
-        Sampling(max_tokens=0)
+def test_stop_sequence_ends_the_answer_and_is_not_in_it(model, parts):
+    reading = model.read(*parts)
+    whole = model.ask(reading, QUESTION, Sampling(max_tokens=12)).text
+    assert len(whole) > 8
+    stop = whole[4:7]
+    *pieces, last = model.stream(reading, QUESTION, Sampling(max_tokens=12, stop=("no!", stop)))
+    assert last.text == whole[: whole.index(stop)]
+    assert last.finish == "stop"
+    if last.kind in ("answer", "unsure"):
+        assert "".join(pieces) == last.text
+
+
+def test_chosen_tells_every_token(model, parts):
+    reading = model.read(*parts)
+    got = model.ask(reading, QUESTION, Sampling(max_tokens=5, alternatives=3))
+    assert len(got.chosen) >= got.tokens
+    assert got.probability == min(chosen.probability for chosen in got.chosen)
+    for chosen in got.chosen:
+        assert chosen.alternatives[0] == (chosen.token, chosen.logprob)
+        assert [p for _, p in chosen.alternatives] == sorted(
+            (p for _, p in chosen.alternatives), reverse=True
+        )
 
 
 def test_reading_of_other_weights_is_refused(model, parts):
@@ -149,10 +245,3 @@ def test_reading_of_other_weights_is_refused(model, parts):
     other = pollux.Reading((dataclasses.replace(store, manifest=foreign),))
     with pytest.raises(pollux.ReadingError, match="other weights"):
         model.ask(other, QUESTION)
-
-
-def test_choose_takes_the_likeliest_at_temperature_0():
-    rng = np.random.default_rng(0)
-    token, probability = answer.choose(np.array([0.0, 3.0, 1.0]), 0.0, rng)
-    assert token == 1
-    assert probability == pytest.approx(np.exp(3) / (1 + np.exp(3) + np.exp(1)))

@@ -10,6 +10,7 @@ import pollux
 from pollux import prompt
 from pollux.config import BLOCK
 from pollux.engine import reader
+from pollux.memory.store import Writer
 from pollux.model import decoder, read
 
 
@@ -27,7 +28,7 @@ def whole_memory(model, part):
 
 
 def floats(reading, what):
-    scales = np.repeat(getattr(reading, f"{what}_scales"), BLOCK)
+    scales = getattr(reading, f"{what}_scales").astype(np.float32)
     return getattr(reading, f"{what}s").astype(np.float32) * scales[:, None], scales
 
 
@@ -100,3 +101,79 @@ def test_interrupted_reading_leaves_nothing(model, parts, tmp_path):
 def test_nothing_to_read_is_refused(model):
     with pytest.raises(pollux.InputError, match="name a file"):
         model.read()
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How many tokens each step really read."""
+    seen, memories = [], reader.memories
+
+    def call(*given):
+        for chunk, got in memories(*given):
+            seen.append(sum(len(run.tokens) for run in chunk))
+            yield chunk, got
+
+    monkeypatch.setattr(reader, "memories", call)
+    return seen
+
+
+def nearly(left, right):
+    """Equal but for rounding, where chunks were packed otherwise."""
+    assert left.parts == right.parts
+    assert np.array_equal(left.tokens, right.tokens)
+    for what in ("keys", "values"):
+        steps = np.abs(getattr(left, what).astype(int) - getattr(right, what))
+        assert steps.max() <= 1 and (steps > 0).mean() < 1e-3
+    return True
+
+
+def test_updated_equals_read_anew(model, parts, tmp_path, counted):
+    path = tmp_path / "a.reading"
+    first, second, third = parts
+    renamed = pollux.Part(name="new name.txt", kind="text", text=first.text)
+    other = pollux.Part(name=second.name, kind="text", text=second.text + "salt.\n")
+    noted = pollux.Part(name=third.name, kind="text", text=third.text, note="mended")
+    extra = pollux.Part(name="extra.txt", kind="text", text="")
+    model.read(*parts, save=path)
+    for now, unchanged in (
+        ([first, other, third], 2),
+        ([first, other], 2),  # a part is gone
+        ([first, other], 2),
+        ([extra, other, first, third], 2),
+        ([third, renamed, extra, first], 3),
+        ([noted], 0),
+        ([noted, noted, first], 2),
+        ([first], 1),
+    ):
+        anew = model.read(*now)
+        counted.clear()
+        told = []
+        updated = model.read(*now, save=path, update=True, report=told.append)
+        assert nearly(updated, anew) and nearly(model.open(path), anew)
+        assert told[-1].parts_kept == unchanged
+        assert bool(counted) == (unchanged < len(now))
+    assert [file.name for file in tmp_path.iterdir()] == ["a.reading"]
+
+
+def test_update_without_a_reading_reads(model, parts, tmp_path):
+    updated = model.read(*parts, save=tmp_path / "a.reading", update=True)
+    assert nearly(updated, model.read(*parts))
+
+
+def test_update_refuses_what_it_cannot_take_over(model, parts, tmp_path):
+    path = tmp_path / "a.reading"
+    model.read(parts[1], save=path)
+    manifest = (path / "manifest.json").read_text()
+    (path / "manifest.json").write_text(manifest.replace(model.loaded.fingerprint, "0" * 16))
+    with pytest.raises(pollux.ReadingError, match=r"a\.reading/manifest\.json is damaged"):
+        model.read(*parts, save=path, update=True)
+    (path / "manifest.json").write_text(manifest)
+    with Writer.extend(path), pytest.raises(pollux.ReadingError, match="by another process"):
+        model.read(*parts, save=path, update=True)
+    data = bytearray((path / "values.i8").read_bytes())
+    data[70] ^= 1
+    (path / "values.i8").write_bytes(data)
+    with pytest.raises(pollux.ReadingError, match=r"values\.i8 is damaged"):
+        model.read(*parts, save=path, update=True)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.reading"]
+    assert nearly(model.read(*parts, save=path), model.read(*parts))

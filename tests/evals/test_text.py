@@ -33,6 +33,7 @@ def answer(said: str, kind: str = "answer", places: tuple[Place, ...] = ()) -> A
         sources=(),
         places=places,
         probability=1.0,
+        chosen=(),
         tokens=1,
         question_tokens=1,
         finish="end",

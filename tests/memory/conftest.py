@@ -60,8 +60,8 @@ def random_reading(sizes, seed=0, weights="weights-a", tokens=None):
     return Reading.from_arrays(
         keys=(rng.integers(-127, 128, (at, SHAPE.key_dim)) * real).astype(np.int8),
         values=(rng.integers(-127, 128, (at, SHAPE.value_dim)) * real).astype(np.int8),
-        key_scales=rng.random(at // BLOCK, np.float32),
-        value_scales=rng.random(at // BLOCK, np.float32),
+        key_scales=(rng.random(at) * real[:, 0]).astype(np.float16),
+        value_scales=(rng.random(at) * real[:, 0]).astype(np.float16),
         tokens=np.concatenate([np.zeros(0, int), *ids]).astype(np.uint16),
         parts=parts,
         weights_fingerprint=weights,

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pollux.memory.place import TIME, Place, context, line_text, place_of
+from pollux.errors import InputError
+from pollux.memory.place import (
+    TIME,
+    Place,
+    byte_spots,
+    context,
+    line_span,
+    line_text,
+    place_of,
+)
 from pollux.memory.reading import Reading
 
 TEXT = st.text(st.sampled_from("ab \n\r\t你é\U0001f600théneedl"), max_size=60)
@@ -125,3 +134,36 @@ def test_ids_without_text_count_no_bytes(tokenizer, random_reading):
     reading = random_reading([5], tokens=[ids])
     place = place_of(reading, tokenizer, 4)
     assert (place.line, place.column, place.byte) == (1, 2, 1)
+
+
+@given(TEXT)
+@settings(max_examples=60, deadline=None)
+def test_bytes_and_lines_have_their_positions(tokenizer, text_reading, text):
+    reading = text_reading({"other": "x", "a.txt": text})
+    part, raw, ids = reading.parts[1], text.encode(), reading.tokens
+    spots = byte_spots(reading, tokenizer, part, range(len(raw) + 1))
+    for byte, (token, inside) in enumerate(spots):
+        before = tokenizer.pieces[ids[token]][:inside] if inside else b""
+        assert (
+            b"".join(tokenizer.pieces[i] for i in ids[part.text_start : token]) + before
+            == (raw[:byte])
+        )
+    lines = text.splitlines(keepends=True) if not set("\r") & {*text} else None
+    if lines is None:  # there a line ends for Python only
+        return
+    for first in range(1, len(lines) + 2):
+        for last in range(first - 1, len(lines) + 1):
+            start, end = line_span(reading, tokenizer, part, first, last)
+            assert tokenizer.decode(ids[start:end]) == "".join(lines[first - 1 : last])
+
+
+def test_bytes_and_lines_that_are_not_there(tokenizer, text_reading):
+    reading = text_reading({"a.txt": "one\ntwo"})
+    part = reading.parts[0]
+    for byte in (-1, 8):
+        with pytest.raises(InputError, match=f"no byte {byte} in a.txt: it has 7"):
+            byte_spots(reading, tokenizer, part, [0, byte])
+    for lines in ((0, 1), (1, 3), (3, 3), (4, 3), (2, 0)):
+        line = f"no lines {lines[0]} to {lines[1]} in a.txt: it has 2"
+        with pytest.raises(InputError, match=line):
+            line_span(reading, tokenizer, part, *lines)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pollux.errors import ReadingError
-from pollux.memory import reading as reading_module
+from pollux.memory import arrays
 from pollux.memory.manifest import (
     BLOCK,
     FILES,
@@ -77,7 +77,7 @@ def test_combined_equals_chained(random_reading, many, random):
     positions = np.array([random.randrange(len(both)) for _ in range(9 if len(both) else 0)], int)
     rows = both.take(positions)
     assert np.array_equal(rows.keys, both.keys[positions])
-    assert np.array_equal(rows.value_scales, both.value_scales[positions // BLOCK])
+    assert np.array_equal(rows.value_scales, both.value_scales[positions])
     assert np.array_equal(rows.tokens, both.tokens[positions])
 
 
@@ -111,7 +111,8 @@ def test_wrong_arrays_are_refused(random_reading):
     Reading.from_arrays(**fields, **prints)
     for wrong in (
         dict(keys=whole.keys.astype(np.int16)),
-        dict(key_scales=np.zeros(2, np.float32)),
+        dict(key_scales=np.zeros(64, np.float32)),
+        dict(key_scales=np.zeros(1, np.float16)),
         dict(parts=()),
         dict(tokens=whole.tokens[:40]),
     ):
@@ -143,7 +144,7 @@ def test_flipped_bit_is_told(tmp_path_factory, random_reading, name, where, bit)
     opened = Reading.open(path)  # opening does not look at the contents
     files = array_files(opened.shape)
     file = next(file for file in files if file.file == name)
-    number = at // file.row_bytes * file.tokens_per_row // SEGMENT
+    number = at // file.row_bytes // SEGMENT
     whole = 1 - number
     opened.verify(whole)
     start = number * SEGMENT
@@ -225,7 +226,7 @@ def test_forged_manifest_is_told(tmp_path, random_reading, change):
 
 def test_oversized_manifest_is_not_parsed(tmp_path, random_reading, monkeypatch):
     path = random_reading([200]).save(tmp_path / "a.reading").path
-    monkeypatch.setattr(reading_module, "MANIFEST_LIMIT", 100)
+    monkeypatch.setattr(arrays, "MANIFEST_LIMIT", 100)
     with pytest.raises(ReadingError, match="too large"):
         Reading.open(path)
 
@@ -234,8 +235,22 @@ def test_other_version_is_told(tmp_path, random_reading):
     path = random_reading([200]).save(tmp_path / "a.reading").path
     record = json.loads((path / MANIFEST).read_text())
     (path / MANIFEST).write_text(json.dumps(record | {"version": 7}))
-    with pytest.raises(ReadingError, match="is of format 7, and this Pollux knows format 1"):
+    with pytest.raises(ReadingError, match="is of format 7, and this Pollux knows format 2"):
         Reading.open(path)
+
+
+def test_older_version_is_told_and_can_be_replaced(tmp_path, random_reading, same):
+    path = random_reading([200]).save(tmp_path / "a.reading").path
+    record = json.loads((path / MANIFEST).read_text())
+    (path / MANIFEST).write_text(json.dumps(record | {"version": 1}))
+    for what in ("key_scales", "value_scales"):
+        (path / f"{what}.f16").rename(path / f"{what}.f32")
+    line = "a.reading was made by an older version of Pollux .*: read the files again$"
+    with pytest.raises(ReadingError, match=line):
+        Reading.open(path)
+    fresh = random_reading([90], seed=1)
+    assert same(fresh.save(path), fresh)
+    assert not (path / "key_scales.f32").exists()
 
 
 def test_other_fingerprints_are_told(tmp_path, random_reading):

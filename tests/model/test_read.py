@@ -109,8 +109,8 @@ def test_receptive_field_is_exact(cfg, weights):
     @partial(jax.grad, argnums=1)
     def felt(p, x, cfg):
         state = read.empty_state(cfg, 1)
-        x, _, _ = read.read(p.read, cfg, x, segment, state)
         before, owner = state.inputs[-1], state.segment
+        x, _, _ = read.read(p.read, cfg, x, segment, state)
         key, value, _, _ = answer.memorise(p.memory, cfg, x, segment, before, owner)
         return (key * jnp.arange(cfg.key_dim))[0, at].sum() + value[0, at].sum()
 
@@ -126,3 +126,19 @@ def test_state_keeps_what_it_says(cfg, weights):
     assert np.array_equal(state.segment[:, -3:], segment[:, :3])
     assert (state.segment[:, :-3] == -1).all()
     assert not state.inputs[:, :, :-3].any()
+
+
+@pytest.mark.parametrize("kept", [0, 1, 7, 16])
+def test_what_was_read_ahead_can_be_cut(cfg, weights, kept):
+    """Reading goes on after any token of a chunk as if no more had been read."""
+    tokens, segment = document()
+    _, begun = read_in([16], weights, cfg, tokens[:, :16], segment[:, :16])
+    got, ahead, _ = jax.jit(decoder.read_ahead, static_argnums=1)(
+        weights, cfg, tokens[:, 16:32], segment[:, 16:32], begun
+    )
+    agree(got, chunk(weights, cfg, tokens[:, 16:32], segment[:, 16:32], begun)[0])
+    expected, until = begun, 16 + kept
+    if kept:
+        here = tokens[:, 16:until], segment[:, 16:until]
+        expected = read_in([kept], weights, cfg, *here, begun)[1]
+    agree(read.after(ahead, cfg, kept), expected)

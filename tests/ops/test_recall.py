@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Top-k recall over a memory: what is selected, how it is weighed."""
+"""Recall over a memory: how scores follow a run of words, what is selected, how it is weighed."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pollux.ops.attention import MASKED
-from pollux.ops.recall import recall_scores, select, top_blocks, weigh
+from pollux.ops.recall import follow, recall_scores, select, weigh
 
 
 def scores(heads, count, seed=0):
@@ -57,24 +57,97 @@ def test_weigh_with_nothing_visible():
     assert nothing[0, 0] == 1.0
 
 
-@pytest.mark.parametrize(("top_k", "count"), [(1, 4), (9, 4), (5, 20), (5, 24), (3, 160)])
-def test_top_blocks_is_top_k(top_k, count):
-    """In values always; in places too, as far as no two scores are equal."""
-    fast = jax.jit(top_blocks, static_argnums=(1, 2))
-    for seed in range(8):
-        score = scores(3, count, seed)
-        highest, position = fast(score, top_k, 4)
-        expected, places = jax.lax.top_k(score, min(top_k, count))
-        assert np.array_equal(highest, expected)
-        assert np.array_equal(position, places)
-        tied = jnp.round(score)
-        highest, position = fast(tied, top_k, 4)
-        assert np.array_equal(highest, jax.lax.top_k(tied, min(top_k, count))[0])
-        assert np.array_equal(highest, np.take_along_axis(np.asarray(tied), position, 1))
-        assert all(len(set(row)) == len(row) for row in np.asarray(position).tolist())
+QUERIES, HEADS, KEYS = 9, 2, 14
+followed = jax.jit(follow)
 
 
-def test_top_blocks_all_equal():
-    highest, position = top_blocks(jnp.zeros((2, 640)), 5, 64)
-    assert not highest.any()
-    assert all(len(set(row)) == 5 for row in np.asarray(position).tolist())
+def case(seed):
+    """Scores; which queries join, which keys begin a part; the decay of each query and head."""
+    rng = np.random.default_rng(seed)
+    score = rng.normal(size=(QUERIES, HEADS, KEYS)).astype(np.float32)
+    joins, begins = rng.random(QUERIES) < 0.8, rng.random(KEYS) < 0.2
+    return score, joins, begins, rng.random((QUERIES, HEADS)).astype(np.float32)
+
+
+def along_the_diagonal(score, joins, begins, decay):
+    """Of each query and key, back as far as queries join and keys are of one part."""
+    total, count = np.zeros(score.shape), np.zeros(score.shape[:2])
+    for s, h in np.ndindex(score.shape[:2]):
+        factors = [1.0]  # of the query itself, the one before, ...
+        while len(factors) <= s and joins[s + 1 - len(factors)]:
+            factors.append(factors[-1] * decay[s + 1 - len(factors), h])
+        count[s, h] = sum(factors)
+        for n in range(score.shape[2]):
+            for back, factor in enumerate(factors[: n + 1]):
+                total[s, h, n] += factor * score[s - back, h, n - back]
+                if begins[n - back]:
+                    break
+    return total, count
+
+
+def some_queries(given, part):
+    score, joins, begins, decay = given
+    return score[part], joins[part], begins, decay[part]
+
+
+def some_keys(given, part):
+    score, joins, begins, decay = given
+    return score[..., part], joins, begins[part], decay
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_follow_sums_along_the_diagonal(seed):
+    for got, expected in zip(followed(*case(seed)), along_the_diagonal(*case(seed)), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("cut", [1, 4, 8])
+def test_follow_goes_on_with_later_queries(cut):
+    """As an answer is made: what was summed up to the query before is handed on."""
+    given = case(0)
+    whole = followed(*given)
+    first = followed(*some_queries(given, slice(cut)))
+    before = first[0][-1], first[1][-1]
+    second = followed(*some_queries(given, slice(cut, None)), before)
+    for pieces, expected in zip(zip(first, second, strict=True), whole, strict=True):
+        np.testing.assert_allclose(np.concatenate(pieces), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("cut", [1, 6, 13])
+@pytest.mark.parametrize("begun", [False, True])
+def test_follow_goes_on_with_later_keys(cut, begun):
+    """As a reading is scanned: the edge is the last column, one query earlier each."""
+    given = case(0)
+    given[2][cut] = begun
+    whole, counts = followed(*given)
+    first, _ = followed(*some_keys(given, slice(cut)))
+    edge = jnp.pad(first[:-1, :, -1], ((1, 0), (0, 0)))
+    second, again = followed(*some_keys(given, slice(cut, None)), None, edge)
+    np.testing.assert_allclose(np.concatenate([first, second], -1), whole, atol=1e-6)
+    assert np.array_equal(counts, again)
+
+
+def test_follow_goes_on_both_ways():
+    """A guess of several positions over several stretches: both at once."""
+    given = case(1)
+    given[1][5] = True
+    whole, counts = followed(*given)
+    early, late = some_queries(given, slice(5)), some_queries(given, slice(5, None))
+    total, count = (x[-1] for x in followed(*early))
+    left, right = total[:, :8], total[:, 8:]
+    first, _ = followed(*some_keys(late, slice(8)), (left, count))
+    edge = jnp.concatenate([left[None, :, -1], first[:-1, :, -1]])
+    second, again = followed(*some_keys(late, slice(8, None)), (right, count), edge)
+    np.testing.assert_allclose(np.concatenate([first, second], -1), whole[5:], atol=1e-6)
+    np.testing.assert_allclose(again, counts[5:], atol=1e-6)
+
+
+def test_follow_finds_the_longer_run():
+    """Two keys match as well; the one behind others that match has the higher mean."""
+    score = np.zeros((3, 1, 10), np.float32)
+    score[[0, 1, 2], 0, [2, 3, 4]] = score[2, 0, 8] = 1.0
+    joins = np.array([False, True, True])
+    total, count = followed(score, joins, np.zeros(10, bool), np.full((3, 1), 0.5))
+    mean = np.asarray(total / count[..., None])[2, 0]
+    assert mean.argmax() == 4 and mean[4] == pytest.approx(1.0)
+    assert mean[8] == pytest.approx(1 / 1.75)

@@ -20,7 +20,8 @@ from pollux.train.loss import Batch
 from pollux.train.recipe import Recipe
 
 CONFIG = dataclasses.replace(TINY, vocab_size=256, read_layers=1, answer_layers=1)
-STAGE = Stage(steps=40, rows=8, length=32, supervised=64, genres={}, skills={})
+SHARES = {"any": 1.0}  # never drawn from
+STAGE = Stage(steps=40, rows=8, length=32, supervised=64, genres=SHARES, skills=SHARES)
 RECIPE = Recipe(name="sharded", config=CONFIG, stages=(STAGE,))
 DECLARED = decoder.declare(CONFIG)
 # On the host, for a training step takes its arguments' memory over.

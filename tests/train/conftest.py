@@ -20,6 +20,7 @@ from pollux.train.recipe import Recipe
 
 ROWS, LENGTH = 2, 64
 COPIED = LENGTH // 2
+SHARES = {"any": 1.0}  # never drawn from
 
 
 def copy_batch(number, rows=ROWS, vocab=256):
@@ -44,7 +45,7 @@ def copy_batch_fixture():
 @pytest.fixture(scope="session")
 def recipe():
     config = dataclasses.replace(TINY, vocab_size=256, read_layers=1)
-    stage = Stage(steps=40, rows=ROWS, length=LENGTH, supervised=62, genres={}, skills={})
+    stage = Stage(steps=40, rows=ROWS, length=LENGTH, supervised=62, genres=SHARES, skills=SHARES)
     return Recipe(name="copy", config=config, stages=(stage,), learning_rate=5e-3, warmup_steps=4)
 
 

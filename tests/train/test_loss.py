@@ -78,6 +78,31 @@ def test_documents_of_other_rows_are_negatives(measure, copy_batch):
     assert abs(measure(changed(batch, 1, slice(HALF, LENGTH))).answer - expected) < 1e-5
 
 
+def test_no_row_goes_on_in_the_next(measure, copy_batch):
+    """Though what is asked for begins at the end of one document and goes on in the other."""
+    batch, begun = of_row(copy_batch(0), 1), 10
+    words = batch.tokens[1, HALF:]
+    tokens = batch.tokens.at[0, -begun:].set(words[:begun])
+    tokens = tokens.at[1, : HALF - begun].set(words[begun:])
+    there = batch._replace(tokens=tokens, segment=batch.segment.at[0].set(0), look=0 * batch.look)
+    turned = there._replace(
+        tokens=tokens[::-1], segment=there.segment[::-1], at=(batch.at + LENGTH) % (2 * LENGTH)
+    )
+    assert measure(there).answer == pytest.approx(measure(turned).answer, rel=1e-5)
+
+
+def test_answers_follow_their_own_positions(measure, copy_batch):
+    """Recall at a position is helped by those right before it, and by no other."""
+    batch = copy_batch(0)
+    some = jnp.arange(len(batch.at))
+    early = batch._replace(weight=jnp.where(some < 8, batch.weight, 0.0), look=0 * batch.look)
+    later = early._replace(at=jnp.where(some < 8, batch.at, batch.at[::-1]))
+    assert measure(later).answer == pytest.approx(measure(early).answer, rel=1e-5)
+    apart = jnp.array([*range(0, 8, 2), *range(1, 8, 2), *range(8, len(batch.at))])
+    torn = early._replace(at=batch.at[apart], target=batch.target[apart])
+    assert abs(measure(torn).answer - measure(early).answer) > 1e-4
+
+
 def test_nothing_later_and_no_padding_is_seen(measure, copy_batch):
     batch = copy_batch(0)
     early = batch._replace(

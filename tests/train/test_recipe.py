@@ -104,6 +104,22 @@ def test_what_no_model_can_be_is_one_line(setting):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "settings, told",
+    [
+        (["stages.0.rows=0"], "rows 0 must be 1 or more"),
+        (["stages.1.length=-64"], "length -64 must be"),
+        (["stages.0.facts.1=0"], "the second above the first"),
+        (["stages.0.questions=nan"], "questions nan must be from 0 to 1"),
+        ([f"stages.0.skills.{name}=0" for name in SPARK.stages[0].skills], "one of skills must"),
+    ],
+)
+def test_what_no_stage_can_be_is_one_line(settings, told):
+    with pytest.raises(RecipeError) as caught:
+        override(SPARK, settings)
+    assert told in str(caught.value) and "\n" not in str(caught.value)
+
+
 @given(st.text(max_size=20))
 def test_any_text_is_taken_or_refused(setting):
     try:
