@@ -196,7 +196,7 @@ def plant_all(haystack: Haystack, needles: Sequence[tuple[float, str]]) -> list[
 
 
 def _planted(haystack: Haystack, boundary: int, sentence: str, floor: int) -> Planted | None:
-    """The needle in place of lines after the boundary, else of those before; no word torn if can be."""
+    """The needle in place of lines after the boundary, else before it; words whole if can be."""
     starts, tokenizer = haystack.starts, haystack.model.tokenizer
     needle = sentence + "\n"
     size = len(tokenizer.encode(needle))
@@ -256,7 +256,8 @@ def _texts(
         rest = tokenizer.decode(old[:cut] if before else old[cut:])
         if "\ufffd" in rest or not (whole or torn):
             continue
-        for left in dict.fromkeys((rest.strip(" "), rest)):
+        bare = rest.rstrip(" ") if before else rest.lstrip(" ")
+        for left in dict.fromkeys((bare, rest)):
             end = "\n" if before and left and not left.endswith("\n") else ""
             yield left + end + needle if before else needle + left
 

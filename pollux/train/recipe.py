@@ -29,6 +29,14 @@ class Recipe:
     text_weight: float = 0.3  # of the loss for running text
     checkpoint_seconds: float = 120.0
 
+    def __post_init__(self):
+        for number, stage in enumerate(self.stages):
+            if stage.length % self.config.window:
+                raise RecipeError(
+                    f"stages.{number}.length {stage.length} must be a multiple of the window "
+                    f"({self.config.window} tokens)"
+                )
+
     @property
     def steps(self) -> int:
         return sum(stage.steps for stage in self.stages)

@@ -165,7 +165,7 @@ def test_what_gives_way_is_next_to_the_needle(haystack):
     for depth in np.linspace(0, 1, 20).tolist():
         planted = grid.plant(haystack, depth, SENTENCE)
         old = "\n".join(haystack.lines[planted.first : planted.last])
-        rest = planted.text.replace(SENTENCE + "\n", "").strip("\n")
+        rest = planted.text.replace(SENTENCE + "\n", "").strip()
         assert old.endswith(rest) or old.startswith(rest)
         assert len(old) - len(rest) < 2 * len(SENTENCE) + 20
 
@@ -387,7 +387,8 @@ def test_labels():
     assert {tokens: needle_report.label(tokens) for tokens in told} == told
 
 
-def test_command(weights, tmp_path, monkeypatch, capsys):
+def test_command(model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pollux, "load", lambda path: pollux.Model(model))  # compiled already
     out, text = tmp_path / "out", tmp_path / "a.txt"
     text.write_text("The river was quiet that evening. Nobody came.\n" * 400)
 
@@ -403,7 +404,7 @@ def test_command(weights, tmp_path, monkeypatch, capsys):
             "--trials",
             "1",
         ]
-        given += ["--weights", weights, "--haystack", text, "-o", out, *more]
+        given += ["--haystack", text, "-o", out, *more]
         monkeypatch.setattr(sys, "argv", [str(one) for one in given])
         try:
             cli.main()

@@ -109,6 +109,7 @@ def test_what_no_model_can_be_is_one_line(setting):
     [
         (["stages.0.rows=0"], "rows 0 must be 1 or more"),
         (["stages.1.length=-64"], "length -64 must be"),
+        (["stages.0.length=1000"], "must be a multiple of the window"),
         (["stages.0.facts.1=0"], "the second above the first"),
         (["stages.0.questions=nan"], "questions nan must be from 0 to 1"),
         ([f"stages.0.skills.{name}=0" for name in SPARK.stages[0].skills], "one of skills must"),
