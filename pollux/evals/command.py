@@ -235,7 +235,11 @@ def _run_needle(
         def report(told: str, done: float | int) -> None:
             progress.update(task, description=told, advance=done)
 
-        evaluation.go(model, run, source, results, report)
+        try:
+            evaluation.go(model, run, source, results, report)
+        except KeyboardInterrupt:
+            console.print(f"{output} has what was done: go on with --resume", markup=False)
+            raise
     made = results.as_dict()
     rich.console.Console().print(_needle_table(made))
     cells, agreed = made["audits"]["cells"], made["audits"]["agreed"]

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from pollux.errors import InputError
@@ -82,7 +83,7 @@ class Results:
 
 
 def scored(cells: Iterable[dict]) -> dict[str, Any]:
-    """Share right with its 95% interval, share of the numbers found, and times, of some cells."""
+    """Share right with its 95% interval, share of the numbers found, median time, of some cells."""
     trials = [trial for cell in cells for trial in cell["trials"]]
     count, right = len(trials), sum(trial["right"] for trial in trials)
     expected = sum(len(trial["expected"]) for trial in trials)
@@ -92,7 +93,7 @@ def scored(cells: Iterable[dict]) -> dict[str, Any]:
         "share": right / count if count else None,
         "interval": [round(edge, 6) for edge in wilson(right, count)],
         "found": sum(trial["found"] for trial in trials) / expected if expected else None,
-        "seconds": sum(trial["seconds"] for trial in trials) / count if count else None,
+        "seconds": median(trial["seconds"] for trial in trials) if count else None,
     }
 
 

@@ -29,14 +29,6 @@ class Recipe:
     text_weight: float = 0.3  # of the loss for running text
     checkpoint_seconds: float = 120.0
 
-    def __post_init__(self):
-        for number, stage in enumerate(self.stages):
-            if stage.length % self.config.window:
-                raise RecipeError(
-                    f"stages.{number}.length {stage.length} must be a multiple of the window "
-                    f"({self.config.window} tokens)"
-                )
-
     @property
     def steps(self) -> int:
         return sum(stage.steps for stage in self.stages)
@@ -96,6 +88,12 @@ def override(recipe: Recipe, settings: list[str]) -> Recipe:
         if not found:
             raise RecipeError(f"--set {setting}: write key=value, as in learning_rate=1e-3")
         recipe = _replaced(recipe, key.strip().split("."), text.strip(), setting)
+    for number, stage in enumerate(recipe.stages):
+        if stage.length % recipe.config.window:
+            raise RecipeError(
+                f"stages.{number}.length {stage.length} must be a multiple of the window "
+                f"({recipe.config.window} tokens)"
+            )
     return recipe
 
 

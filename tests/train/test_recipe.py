@@ -41,14 +41,14 @@ def test_nested():
         "stages.0.genres.books=0",
         "stages.1.facts.0=2",
         "config.experts.top_k=1",
-        "config.window=96",
+        "config.window=128",
     ]
     got = override(SPARK, settings)
     first, second = got.stages
     assert (second.steps, second.facts) == (50, (2, SPARK.stages[1].facts[1]))
     assert first.genres == {**SPARK.stages[0].genres, "books": 0.0}
     assert got.config.experts == replace(SPARK.config.experts, top_k=1)
-    assert got.config.window == 96
+    assert got.config.window == 128
     assert got.steps == first.steps + 50
     assert second == replace(SPARK.stages[1], steps=50, facts=second.facts)
     assert SPARK.stages[0].genres["books"], "the recipe itself is as it was"
