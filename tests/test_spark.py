@@ -26,10 +26,10 @@ def bench():
     ("skill", "floor"),
     [
         ("find", 0.95),
-        ("distractors", 0.7),
-        ("unseen wording", 0.5),
-        ("absent", 0.7),
-        ("quote", 0.5),
+        ("distractors", 0.85),
+        ("unseen wording", 0.65),
+        ("absent", 0.8),
+        ("quote", 0.7),
     ],
 )
 def test_floor_at_8k(bench, skill, floor):

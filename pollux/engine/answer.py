@@ -11,7 +11,15 @@ from pollux import prompt
 from pollux.engine import scan
 from pollux.engine.continuation import SETTLED, Continuation, Position
 from pollux.engine.model import Loaded
-from pollux.engine.sampling import GREEDY, Chosen, Sampling, choose, safe, stopped
+from pollux.engine.sampling import (
+    GREEDY,
+    Chosen,
+    Sampling,
+    choose,
+    probabilities,
+    safe,
+    stopped,
+)
 from pollux.engine.source import Look, Source, cited, passages
 from pollux.errors import InputError
 from pollux.memory.place import Place, place_of
@@ -103,7 +111,8 @@ class Respondent:
         chunk = [int(asked[-1])]
         while True:
             for index, guessed in enumerate(made.advance(chunk)):
-                settled = guessed.certainty >= self.settled
+                ends = probabilities(guessed.logits)[control["<end>"]]
+                settled = max(guessed.certainty, ends) >= self.settled
                 position = guessed if settled else made.recall(index)
                 said.chosen.append(choose(position.logits, sampling, rng))
                 token = said.chosen[-1].token

@@ -260,7 +260,7 @@ def _answer(p, cfg, x, queries, held, totals, own, followed, at, sharper) -> Ans
         mine = slice(i * heads, (i + 1) * heads)
         pointer = score[:, mine][:, answer.POINTER_HEAD]
         unseen = UNSEEN * jnp.exp(layer.log_scale[answer.POINTER_HEAD]) * sharper
-        certainty = jnp.minimum(certainty, _certainty(pointer, k, unseen))
+        certainty = jnp.minimum(certainty, _certainty(pointer, unseen))
         null = jnp.broadcast_to(answer.null_score(layer, cfg) * sharper, (len(x), heads))
         weight, nothing = weigh(score[:, mine], null)
         got = jnp.einsum("mhk,mhkv->mhv", weight[..., :k], value[:, mine])
@@ -276,7 +276,7 @@ def _answer(p, cfg, x, queries, held, totals, own, followed, at, sharper) -> Ans
     )
 
 
-def _certainty(score: Float[Array, "M kC"], k: int, unseen: Float[Array, ""]) -> Float[Array, " M"]:
-    """Weight of the keys far or near, whichever is more, beside one as good as `unseen`."""
+def _certainty(score: Float[Array, "M kC"], unseen: Float[Array, ""]) -> Float[Array, " M"]:
+    """Weight of the keys that were scored beside one as good as `unseen`."""
     weight, _ = weigh(score[:, None], jnp.full((len(score), 1), unseen))
-    return jnp.maximum(weight[:, 0, :k].sum(-1), weight[:, 0, k:].sum(-1))
+    return weight[:, 0].sum(-1)

@@ -59,6 +59,11 @@ class Chosen:
         return float(np.exp(self.logprob))
 
 
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    shifted = np.exp(logits - logits.max())
+    return shifted / shifted.sum()
+
+
 def choose(logits: np.ndarray, sampling: Sampling, rng: np.random.Generator) -> Chosen:
     shifted = logits.astype(np.float64) - logits.max()
     logprob = shifted - np.log(np.exp(shifted).sum())
