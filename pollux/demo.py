@@ -37,7 +37,7 @@ def main() -> None:
         f"What is {phrase[0].lower() + phrase[1:]}?",
         PASSAGE,
         f'Where does it say "{SAYING}"?',
-        "What is the special magic Atlantis number?",
+        "What is the special magic Casablanca number?",
     ]
     model = cli.loaded(None)
     reading = cli.opened(model, [book])
