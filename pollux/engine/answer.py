@@ -16,7 +16,7 @@ from pollux.engine.sampling import (
     Chosen,
     Sampling,
     choose,
-    probabilities,
+    logprobs,
     safe,
     stopped,
 )
@@ -111,7 +111,7 @@ class Respondent:
         chunk = [int(asked[-1])]
         while True:
             for index, guessed in enumerate(made.advance(chunk)):
-                ends = probabilities(guessed.logits)[control["<end>"]]
+                ends = np.exp(logprobs(guessed.logits)[control["<end>"]])
                 settled = max(guessed.certainty, ends) >= self.settled
                 position = guessed if settled else made.recall(index)
                 said.chosen.append(choose(position.logits, sampling, rng))

@@ -106,14 +106,10 @@ class Continuation:
         queries = Queries(*(x[here] for x in self.queries))
         self._wait(self.recalled + 1, index + 1)
         self.recalled, hits = index, self.scan.recall()
-        parts = np.array([(part.start, part.end) for part in self.reading.parts])
-        self.keys = hits.position
-        self.ends = parts[np.searchsorted(parts[:, 0], self.keys, side="right") - 1, 1]
-        self.totals = hits.total
+        self.keys, self.totals = hits.position, hits.total
+        self.ends = self.reading.ends_of(self.keys)
         held = scan.hold(self.reading, self.keys[None], hits.total[None] > scan.NOTHING)
-        before = self.followed
-        if index:
-            before = Followed(self.latest.total[index - 1], self.latest.count[index - 1])
+        before = self._followed(index - 1) if index else self.followed
         answered = self.model.answer(
             self.x[here],
             queries,
@@ -130,7 +126,7 @@ class Continuation:
         """Of the tokens that `advance` was given, the first `count`; none after one recalled."""
         self.state = self.model.after(self.ahead, count)
         self.used += count
-        self.followed = Followed(self.latest.total[count - 1], self.latest.count[count - 1])
+        self.followed = self._followed(count - 1)
         self._wait(self.recalled + 1, count)
         if self.recalled < 0:
             self.keys, self.totals = self.next[count - 1], self.sums[count - 1]
@@ -146,6 +142,9 @@ class Continuation:
             following = self.reading.take(np.arange(best, end)).tokens
         agrees = len(following) and following[0] == token
         return [int(t) for t in following[1:]] if agrees else []
+
+    def _followed(self, index: int) -> Followed:
+        return Followed(self.latest.total[index], self.latest.count[index])
 
     def _wait(self, start: int, end: int) -> None:
         if start < end:

@@ -59,26 +59,25 @@ class Chosen:
         return float(np.exp(self.logprob))
 
 
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    shifted = np.exp(logits - logits.max())
-    return shifted / shifted.sum()
+def logprobs(logits: np.ndarray) -> np.ndarray:
+    shifted = logits.astype(np.float64) - logits.max()
+    return shifted - np.log(np.exp(shifted).sum())
 
 
 def choose(logits: np.ndarray, sampling: Sampling, rng: np.random.Generator) -> Chosen:
-    shifted = logits.astype(np.float64) - logits.max()
-    logprob = shifted - np.log(np.exp(shifted).sum())
+    logprob = logprobs(logits)
     if sampling.temperature == 0:
         token = int(logits.argmax())
     else:
-        token = int(rng.choice(len(logits), p=_tempered(shifted, sampling)))
+        token = int(rng.choice(len(logits), p=_tempered(logprob, sampling)))
     likeliest = np.argsort(-logprob, kind="stable")[: sampling.alternatives]
     alternatives = tuple((int(i), float(logprob[i])) for i in likeliest)
     return Chosen(token=token, logprob=float(logprob[token]), alternatives=alternatives)
 
 
-def _tempered(shifted: np.ndarray, sampling: Sampling) -> np.ndarray:
+def _tempered(logprob: np.ndarray, sampling: Sampling) -> np.ndarray:
     """Probabilities after temperature, then top k, then top p."""
-    probability = np.exp(shifted / sampling.temperature)
+    probability = np.exp((logprob - logprob.max()) / sampling.temperature)
     probability /= probability.sum()
     order = np.argsort(-probability, kind="stable")
     kept = order[: sampling.top_k or len(order)]

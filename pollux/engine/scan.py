@@ -9,6 +9,7 @@ import numpy as np
 
 from pollux.config import BLOCK
 from pollux.engine.model import Edge, Held, Loaded, Queries
+from pollux.memory.arrays import joined
 from pollux.memory.reading import Reading, Segment
 from pollux.memory.store import SEGMENT
 
@@ -60,20 +61,20 @@ def _stretch(segments: list[Segment], starts: np.ndarray, goes_on: bool) -> Stre
     room = max(BLOCK * 64, 1 << (size - 1).bit_length()) - size
     since = positions - starts[np.searchsorted(starts, positions, side="right") - 1]
     return Stretch(
-        keys=jax.device_put(_joined([s.keys for s in segments], room)),
-        key_scales=jax.device_put(_joined([s.key_scales for s in segments], room)),
-        valid=jax.device_put(_joined([s.valid for s in segments], room)),
-        since=jax.device_put(_joined([np.minimum(since, 255).astype(np.uint8)], room)),
-        positions=_joined([positions], room),
+        keys=jax.device_put(_padded([s.keys for s in segments], room)),
+        key_scales=jax.device_put(_padded([s.key_scales for s in segments], room)),
+        valid=jax.device_put(_padded([s.valid for s in segments], room)),
+        since=jax.device_put(_padded([np.minimum(since, 255).astype(np.uint8)], room)),
+        positions=_padded([positions], room),
         goes_on=goes_on,
     )
 
 
-def _joined(arrays: list[np.ndarray], zeros: int) -> np.ndarray:
+def _padded(arrays: list[np.ndarray], zeros: int) -> np.ndarray:
     """The arrays put together, with that many zeros (rows of them) behind; one alone as it is."""
     if len(arrays) == 1 and not zeros:
         return arrays[0]
-    return np.concatenate([*arrays, np.zeros((zeros, *arrays[0].shape[1:]), arrays[0].dtype)])
+    return joined([*arrays, np.zeros((zeros, *arrays[0].shape[1:]), arrays[0].dtype)])
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,17 +43,22 @@ def book(tokenizer: Tokenizer, tokens: int, rng: np.random.Generator) -> str:
     return text[text.find("\n", start) + 1 : start + size] if size < len(text) else text
 
 
-@cache
-def transcript() -> tuple[Line, ...]:
+def rows(file: str, source: str, without: str) -> list[dict]:
+    """Lines of an evaluation file in POLLUX_DATA; `without`: what can be left out instead."""
     directory = data_directory()
-    if directory is None or not (path := directory / APOLLO).is_file():
+    if directory is None or not (path := directory / file).is_file():
         raise InputError(
-            f"the Apollo 11 transcript ({APOLLO}, from github.com/Spacelog/Spacelog) is not here; "
-            "set POLLUX_DATA to the directory that holds it, or leave out --skill when"
+            f"{file} (from {source}) is not here; set POLLUX_DATA to the directory that holds it, "
+            f"or leave out {without}"
         )
     with lzma.open(path, "rt", encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
-    return tuple(Line(r["seconds"], f"[{r['t']}] {r['speaker']}: {r['text']}") for r in rows)
+        return [json.loads(line) for line in lines]
+
+
+@cache
+def transcript() -> tuple[Line, ...]:
+    found = rows(APOLLO, "github.com/Spacelog/Spacelog", "--skill when")
+    return tuple(Line(r["seconds"], f"[{r['t']}] {r['speaker']}: {r['text']}") for r in found)
 
 
 def code(wheel: Path | None) -> list[Part]:

@@ -13,7 +13,6 @@ Every system runs in a process of its own, so that its memory can be told.
 """
 
 import json
-import lzma
 import multiprocessing
 import re
 import resource
@@ -28,9 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from pollux.data import passages as training
-from pollux.data.corpora import data_directory
 from pollux.data.descriptions import descriptions
-from pollux.errors import InputError
 from pollux.evals import haystack
 from pollux.evals.index import SHOWN, PolluxIndex, builder
 from pollux.evals.score import Score, wilson
@@ -84,17 +81,6 @@ class Found:
     peak_bytes: int
 
 
-def rows(file: str, source: str) -> list[dict]:
-    directory = data_directory()
-    if directory is None or not (path := directory / file).is_file():
-        raise InputError(
-            f"{file} (from {source}) is not here; set POLLUX_DATA to the directory that holds it, "
-            "or leave its --set out"
-        )
-    with lzma.open(path, "rt", encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
-
-
 def debian(tokenizer: Tokenizer, tokens: int, count: int, rng: np.random.Generator) -> Case:
     kept = descriptions(evaluation=True)
     chosen, size = [], 0
@@ -112,7 +98,7 @@ def debian(tokenizer: Tokenizer, tokens: int, count: int, rng: np.random.Generat
 
 
 def cmrc(tokenizer: Tokenizer, tokens: int, count: int, rng: np.random.Generator) -> Case:
-    kept = rows(CMRC, "github.com/ymcui/cmrc2018")
+    kept = haystack.rows(CMRC, "github.com/ymcui/cmrc2018", "--set cmrc")
     texts = [re.sub(r"\s*\n\s*", "\n", row["context"]).strip() for row in kept]
     asked = [
         Question(text=qa["question"], right=i) for i, row in enumerate(kept) for qa in row["qas"]

@@ -174,6 +174,11 @@ class Reading:
             raise IndexError(f"position {position} is in no part of the reading")
         return self.parts[index]
 
+    def ends_of(self, positions: np.ndarray) -> np.ndarray:
+        """One past the last token of the part that each position is in, or is padding behind."""
+        index = np.searchsorted(self._part_starts, positions, side="right") - 1
+        return self._part_ends[index]
+
     def store_of(self, position: int) -> int:
         """The number of the store that `position` is in."""
         return bisect.bisect_right(self.offsets, position) - 1
@@ -208,6 +213,10 @@ class Reading:
     @cached_property
     def _part_starts(self) -> tuple[int, ...]:
         return tuple(part.start for part in self.parts)
+
+    @cached_property
+    def _part_ends(self) -> np.ndarray:
+        return np.array([part.end for part in self.parts])
 
     # Whole arrays: maps for one reading, copies in RAM when several are combined; not verified.
     # `segments` and `take` never copy more than they return.
