@@ -15,11 +15,14 @@ from pathlib import Path
 from pollux.engine import model as engine
 from pollux.engine import reader
 from pollux.engine.answer import Answer, Respondent
+from pollux.engine.batch import ask_many
 from pollux.engine.edit import replace, replace_lines
 from pollux.engine.reader import Progress, Report
 from pollux.engine.sampling import GREEDY, Sampling
+from pollux.engine.scheduler import Handle, Scheduler
 from pollux.engine.source import Source
 from pollux.errors import (
+    BusyError,
     InputError,
     PolluxError,
     ReadingError,
@@ -35,6 +38,8 @@ from pollux.memory.reading import Reading
 __version__ = "0.1.0"
 __all__ = [
     "Answer",
+    "BusyError",
+    "Handle",
     "InputError",
     "Model",
     "Part",
@@ -45,6 +50,7 @@ __all__ = [
     "ReadingError",
     "RecipeError",
     "Sampling",
+    "Scheduler",
     "Source",
     "SpaceError",
     "WeightsError",
@@ -99,6 +105,30 @@ class Model:
         """Answers from `reading`. The same question to the same reading gives the same answer."""
         return self.respondent(reading).ask(question, sampling)
 
+    def ask_many(
+        self,
+        reading: Reading | Sequence[Reading],
+        questions: Sequence[str],
+        sampling: Sampling = GREEDY,
+    ) -> list[Answer]:
+        """The same for several questions at once, which is quicker than one after another.
+
+        `reading`: one for all, or one for each question. The first error ends all.
+        """
+        if isinstance(reading, Reading):
+            opened = [self.respondent(reading)] * len(questions)
+        else:
+            if len(reading) != len(questions):
+                raise InputError(f"{len(reading)} readings for {len(questions)} questions")
+            made = {id(one): one for one in reading}
+            respondents = {key: Respondent(self.loaded, one) for key, one in made.items()}
+            opened = [respondents[id(one)] for one in reading]
+        return ask_many(list(zip(opened, questions, strict=True)), sampling)
+
+    def scheduler(self) -> Scheduler:
+        """Takes questions from many threads and answers them together. To be closed."""
+        return Scheduler(self.loaded)
+
     def stream(
         self, reading: Reading, question: str, sampling: Sampling = GREEDY
     ) -> Iterator[str | Answer]:
@@ -108,12 +138,6 @@ class Model:
     def respondent(self, reading: Reading) -> Respondent:
         """What answers from `reading`; the last one is kept open."""
         if self._respondent is None or self._respondent.reading is not reading:
-            mine = self.loaded.fingerprint
-            if reading.weights_fingerprint != mine:
-                raise ReadingError(
-                    f"the reading was made with other weights ({reading.weights_fingerprint}, "
-                    f"the model's is {mine}): read the files again"
-                )
             self._respondent = Respondent(self.loaded, reading)
         return self._respondent
 

@@ -24,6 +24,7 @@ from pollux.bench import command as bench
 from pollux.cache import compiled_directory
 from pollux.errors import InputError, PolluxError, RecipeError
 from pollux.evals import command as evals
+from pollux.serve import command as serving
 
 HELP = """Read a long text once, ask for ever, exactly, and see where it was read.
 
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 app.add_typer(bench.app, name="bench")
 app.add_typer(evals.app, name="eval")
+app.command("serve")(serving.serve)
 console = rich.console.Console(stderr=True)
 
 SHOWN_SKIPPED = 8
@@ -48,11 +50,14 @@ SHOWN_SKIPPED = 8
 Inputs = Annotated[
     list[Path],
     typer.Argument(
-        help="Files and directories (text, code), - for standard input, or saved readings."
+        help="Files and directories (text, code, PDF), - for standard input, or saved readings."
     ),
 ]
 Weights = Annotated[
     Path | None, typer.Option(help="A weights file; by default spark, from the package.")
+]
+SkipUnreadable = Annotated[
+    bool, typer.Option("--skip-unreadable", help="Leave out what cannot be read, and say so.")
 ]
 MaxTokens = Annotated[int, typer.Option(help="Stop an answer after this many tokens.")]
 Temperature = Annotated[float, typer.Option(help="0: the likeliest answer; higher: more varied.")]
@@ -68,6 +73,7 @@ def read_command(
     update: Annotated[
         bool, typer.Option("--update", help="Take over what OUTPUT holds already, read the rest.")
     ] = False,
+    skip_unreadable: SkipUnreadable = False,
     weights: Weights = None,
 ) -> None:
     """Read files once and save the reading: a directory of about 134 bytes a token."""
@@ -75,7 +81,7 @@ def read_command(
     from pollux.media.inputs import open_parts
 
     model = loaded(weights)
-    parts = open_parts(inputs)
+    parts = open_parts(inputs, skip_unreadable=skip_unreadable)
     kept = 0
     with reading_progress() as report:
 
@@ -156,9 +162,11 @@ def text_of(file: Path) -> str:
 def ask(
     inputs: Inputs,
     question: Annotated[
-        list[str], typer.Option("-q", "--question", help="May be given several times.")
+        list[str], typer.Option("-q", "--question", help="Several are answered together.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a question.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A JSON object; of several questions, a list.")
+    ] = False,
     max_tokens: MaxTokens = 256,
     temperature: Temperature = 0.0,
     seed: Seed = 0,
@@ -167,6 +175,7 @@ def ask(
     stop: Annotated[
         list[str] | None, typer.Option(help="Text that ends the answer; may be given several times")
     ] = None,
+    skip_unreadable: SkipUnreadable = False,
     weights: Weights = None,
 ) -> None:
     """Answer questions about files or saved readings, with the places.
@@ -192,14 +201,17 @@ def ask(
                 "the question is empty; ask something, as in -q 'What is the secret word?'"
             )
     model = loaded(weights)
-    reading = opened(model, inputs)
-    for text in question:
-        if as_json:
-            typer.echo(
-                json.dumps(as_dict(text, model.ask(reading, text, sampling)), ensure_ascii=False)
-            )
-        else:
-            show_stream(model.stream(reading, text, sampling))
+    reading = opened(model, inputs, skip_unreadable)
+    if as_json:
+        answers = model.ask_many(reading, question, sampling)
+        found = [as_dict(*pair) for pair in zip(question, answers, strict=True)]
+        typer.echo(json.dumps(found if len(found) > 1 else found[0], ensure_ascii=False))
+    elif len(question) == 1:
+        show_stream(model.stream(reading, question[0], sampling))
+    else:
+        with model.scheduler() as scheduler:
+            for handle in [scheduler.submit(reading, text, sampling) for text in question]:
+                show_stream(iter(handle))
 
 
 @app.command()
@@ -384,7 +396,7 @@ def loaded(weights: Path | None) -> Any:
     return pollux.load(weights)
 
 
-def opened(model: Any, inputs: list[Path]) -> Any:
+def opened(model: Any, inputs: list[Path], skip_unreadable: bool = False) -> Any:
     """A reading of the inputs: saved ones are opened, files are read unless they were before."""
     from pollux import Reading
     from pollux.engine import shelf
@@ -394,7 +406,7 @@ def opened(model: Any, inputs: list[Path]) -> Any:
     files = [path for path in inputs if path not in saved]
     readings = [model.open(*saved)] if saved else []
     if files:
-        opening = open_parts(files)
+        opening = open_parts(files, skip_unreadable=skip_unreadable)
         held = list(opening)  # standard input can be read only once
         with reading_progress() as report:
             reading, _ = shelf.read_or_open(model.loaded, held, report)

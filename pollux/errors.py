@@ -21,6 +21,10 @@ class WeightsError(PolluxError):
     """Weights that are missing, damaged or of another shape."""
 
 
+class BusyError(PolluxError):
+    """Too much is asked at once."""
+
+
 class SpaceError(PolluxError):
     """The disk or the memory does not suffice."""
 

@@ -67,6 +67,7 @@ class Tokenizer:
         if [*self.control.values()] != [*range(len(CONTROL))]:
             raise WeightsError("this is the tokenizer of another program; install pollux again")
         self.newline = int(self.processor.piece_to_id("\n"))
+        self.form_feed = int(self.processor.encode("\f")[0])
         self._space_bytes = [self.processor.piece_to_id(f"<0x{b:02X}>") for b in SPACE.encode()]
 
     @classmethod
@@ -90,12 +91,13 @@ class Tokenizer:
 
     def decode(self, ids: Iterable[SupportsInt]) -> str:
         """The text of `ids`; control tokens and ids outside the vocabulary are left out."""
-        pieces = self._piece_bytes
+        pieces = self.piece_bytes
         raw = b"".join(pieces[int(i)] for i in ids if 0 <= int(i) < len(pieces))
         return raw.decode("utf-8", "replace")
 
     @cached_property
-    def _piece_bytes(self) -> list[bytes]:
+    def piece_bytes(self) -> list[bytes]:
+        """The UTF-8 of each id; none for control tokens."""
         pieces = []
         for i in range(self.vocab_size):
             if self.processor.is_control(i) or self.processor.is_unknown(i):
@@ -109,7 +111,7 @@ class Tokenizer:
     @cached_property
     def byte_lengths(self) -> np.ndarray:
         """UTF-8 bytes each id decodes to, int32 [vocab_size]."""
-        return np.array([len(b) for b in self._piece_bytes], np.int32)
+        return np.array([len(b) for b in self.piece_bytes], np.int32)
 
 
 def train_tokenizer(lines: Iterable[str], vocab_size: int, out: Path, *, threads: int = 2) -> None:

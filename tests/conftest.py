@@ -25,3 +25,11 @@ def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     checkpoint.save(path, params.initialise(decoder.declare(TINY), jax.random.key(0)), TINY, {})
     return path
+
+
+@pytest.fixture(scope="session")
+def spark():
+    """The model that ships, compiled once for all tests that ask it."""
+    import pollux
+
+    return pollux.load()

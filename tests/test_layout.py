@@ -37,7 +37,8 @@ LAYERS: dict[str, set[str]] = {
     FACE: {*BELOW_ENGINE, "engine"},
     "evals": BELOW_EVALS,
     "bench": {*BELOW_EVALS, "train"},
-    "cli": {*BELOW_EVALS, "train", "evals", "bench", "examples"},
+    "serve": {*BELOW_ENGINE, "engine", FACE},
+    "cli": {*BELOW_EVALS, "train", "evals", "bench", "serve", "examples"},
     "examples": BELOW_ENGINE | {"engine", FACE},
     "demo": {*BELOW_EVALS, "cli"},
     "__main__": {"cli"},
@@ -46,16 +47,29 @@ LAYERS: dict[str, set[str]] = {
 # The base install has none of these, so only what names them here may import them.
 HEAVY = {"train", "bench", "evals"}
 OPTIONAL = {
+    "PIL": {*HEAVY, "data", "media"},
     "Stemmer": HEAVY,
+    "av": {*HEAVY, "data", "media"},
     "bm25s": HEAVY,
+    "fastapi": {"serve"},
     "grain": {*HEAVY, "data"},
+    "llguidance": {"serve"},
+    "llama_cpp": HEAVY,
     "matplotlib": HEAVY,
     "optax": HEAVY,
     "orbax": HEAVY,
+    "pypdfium2": {*HEAVY, "data", "media"},
+    "pydantic": {"serve"},
+    "starlette": {"serve"},
+    "sacrebleu": HEAVY,
     "tensorboardX": HEAVY,
     "torch": HEAVY,
     "transformers": HEAVY,
+    "uvicorn": {"serve"},
 }
+
+# Imported by media/stream.py when the first file of their kind is met.
+DECODERS = {PACKAGE / "media" / f"{name}.py" for name in "audio container image pdf video".split()}
 
 MACHINE_PATH = re.compile(r"(?<![\w.\-])/(work/|root/|tmp/env|tmp/w/)")
 
@@ -137,7 +151,7 @@ def test_base_install_imports():
     names = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in sources(PACKAGE)
-        if layer(path) not in {*HEAVY, "data", "__main__"}
+        if layer(path) not in {*HEAVY, "data", "serve", "__main__"} and path not in DECODERS
     ]
     script = (
         "import importlib, sys\n"

@@ -15,8 +15,8 @@ from pollux.media.part import Part
 
 
 @pytest.fixture(scope="module")
-def bench():
-    model = pollux.load()
+def bench(spark):
+    model = spark
     english = facts.words(war_and_peace().text)
     words = facts.Vocabulary(model.loaded.tokenizer, english, [], evaluation=True)
     return text.Bench(model, words, [])
@@ -43,7 +43,7 @@ def test_answer_says_where(bench):
     book = plant(war_and_peace().text[:60_000], needle, 0.6)
     reading = bench.model.read(Part(name="book.txt", kind="text", text=book))
     answer = bench.model.ask(reading, "What is the special magic Reykjavik number?")
-    assert answer.text == "The special magic Reykjavik number is 4711023."
+    assert answer.text == "The special magic Reykjavik number is: 4711023."
     line = book[: book.index(needle)].count("\n") + 1
     assert (answer.sources[0].place.part, answer.sources[0].place.line) == ("book.txt", line)
     assert "4711023" in answer.sources[0].text

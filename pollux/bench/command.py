@@ -3,9 +3,10 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import rich.console
+import rich.markup
 import rich.table
 import typer
 
@@ -64,6 +65,41 @@ def read(
 
 
 @app.command()
+def batch(
+    lengths: Annotated[str, typer.Option(help="Tokens, with commas between.")] = "10k,1M",
+    questions: Annotated[int, typer.Option(help="How many are asked.", min=1)] = 32,
+    repeats: Annotated[int, typer.Option(help="Of each; the best is shown.", min=1)] = 3,
+    weights: Annotated[
+        Path | None, typer.Option(help="By default spark, from the package.")
+    ] = None,
+    output: Output = None,
+) -> None:
+    """Questions answered one at a time, 8 at once and 32 at once: how many a second."""
+    from pollux.bench import batch as bench
+    from pollux.bench.machine import machine
+    from pollux.plan.report import tokens_of
+
+    counted = tuple(tokens_of(one) for one in lengths.split(","))
+    found = bench.bench_batch(counted, questions, repeats, weights)
+    table = rich.table.Table(
+        "tokens", "at once", "questions/s", "answer tokens/s", "times as fast", "same answers"
+    )
+    for row in found:
+        table.add_row(
+            f"{row.tokens:,}",
+            f"{row.at_once}",
+            f"{row.questions_per_second:.2f}",
+            f"{row.answer_tokens / row.seconds:.1f}",
+            f"{bench.alone(found, row).seconds / row.seconds:.2f}",
+            f"{row.same} of {row.questions}",
+        )
+    console.print(table)
+    console.print(str(machine()))
+    if output:
+        bench.save(found, output)
+
+
+@app.command()
 def train(
     seconds: Annotated[float, typer.Option(help="Of each run.")] = 60.0,
     repeats: Annotated[int, typer.Option(help="Runs of each, in turn.")] = 3,
@@ -94,3 +130,85 @@ def moe(
     console.print_json(
         json.dumps({"picture": str(out / "moe.png"), "numbers": str(out / "moe.json")})
     )
+
+
+@app.command()
+def peers(
+    lengths: Annotated[
+        str, typer.Option(help="Tokens, with commas between.")
+    ] = "1k,8k,32k,128k,512k,1M,10M",
+    cap: Annotated[float, typer.Option(help="Seconds of reading, of each peer and length.")] = 900,
+    only: Annotated[
+        str, typer.Option(help="Which of them, with commas between.")
+    ] = "pollux,llama.cpp,transformers,full,window",
+    peer_python: Annotated[
+        Path | None,
+        typer.Option(help="A Python that has llama-cpp-python, torch, transformers, if not this."),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="By default spark, from the package.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Directory: peers.json and .png.")
+    ] = Path("bench-peers"),
+) -> None:
+    """Reading and answering beside llama.cpp, transformers, and other ways to build the same size.
+
+    docs/peers.md says what is compared. What is done is on disk after every measurement.
+    """
+    from importlib.util import find_spec
+
+    from pollux.bench import peers as bench
+    from pollux.bench import peers_report as report
+    from pollux.errors import InputError
+    from pollux.plan.report import tokens_of
+
+    if not find_spec("matplotlib"):
+        raise InputError("the picture needs matplotlib: install pollux[train]")
+    chosen = [name.strip() for name in only.split(",") if name.strip()]
+    counted = [tokens_of(one) for one in lengths.split(",")]
+    with rich.console.Console(stderr=True).status("") as status:
+        for found in bench.bench_peers(counted, cap, chosen, peer_python, weights, status.update):
+            report.save(found, output)
+    for peer, reason in found.missing.items():
+        console.print(f"left out, {peer}: {reason}", markup=False)
+    console.print(report.table(found))
+    console.print_json(json.dumps(report.summary(found)))
+    console.print(f"every number: {output}/peers.json; the picture: peers.png", markup=False)
+
+
+@app.command()
+def media(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="By default a film, a recording, a photo, made now.")
+    ] = None,
+    resolution: Annotated[str, typer.Option(help="low, medium or high.")] = "medium",
+    fps: Annotated[float, typer.Option(help="Frames of a film looked at a second.")] = 1.0,
+    repeats: Annotated[int, typer.Option(help="Runs of each; the fastest is shown.")] = 3,
+    output: Output = None,
+) -> None:
+    """Decoding of images, sound, film and PDF, in the tokens they come to and times real time."""
+    from pollux.bench import media as bench
+    from pollux.bench.machine import machine
+    from pollux.media.resolution import Resolution
+    from pollux.media.view import View
+
+    view = View(resolution=cast(Resolution, resolution), fps=fps)
+    table = rich.table.Table(
+        "file", "kind", "tokens", "tok/s", "pictures/s", "x real time", "CPU s"
+    )
+    found = bench.bench_media(files or [], view, repeats)
+    for row in found:
+        table.add_row(
+            rich.markup.escape(row.name),
+            row.kind,
+            f"{row.tokens:,}",
+            f"{row.tokens_per_second:,.0f}",
+            f"{row.pictures / row.seconds:,.1f}" if row.pictures else "",
+            f"{row.times_real:,.0f}" if row.played else "",
+            f"{row.cpu_seconds:.2f}",
+        )
+    console.print(table)
+    console.print(str(machine(bench.PACKAGES)))
+    if output:
+        bench.save(found, view, output)

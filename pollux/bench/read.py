@@ -122,7 +122,7 @@ def agreement(tokens: int, weights: Path | None = None) -> Agreement:
     model = pollux.load(weights)
     text, rng = text_of(tokens), random.Random(0)
     reading = model.read(Part(name="book.txt", kind="text", text=text))
-    questions = [f'Quote the passage that begins "{begin}"' for begin in _begins(text, rng)]
+    questions = [f'Quote the passage that begins "{begin}"' for begin in begins(text, rng)]
     ways = [Respondent(model.loaded, reading, settled) for settled in (SETTLED, 2.0)]
     for way in ways:
         way.ask(questions[0], SHORT)
@@ -141,7 +141,7 @@ def agreement(tokens: int, weights: Path | None = None) -> Agreement:
     )
 
 
-def _begins(text: str, rng: random.Random) -> list[str]:
+def begins(text: str, rng: random.Random) -> list[str]:
     """Nine words from a line's beginning; of every second one a word in the middle is another."""
     lines = [line.split() for line in text.splitlines() if len(line.split()) > 20]
     begins = []

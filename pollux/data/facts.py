@@ -149,15 +149,9 @@ class Fact:
         return self.phrase.startswith("the ")
 
     @property
-    def stem(self) -> str:
-        """The answer up to the value."""
-        if self.chinese:
-            return self.phrase + "是"
-        return (capital(self.phrase) if self.general else self.phrase) + " is"
-
-    @property
-    def answer(self) -> str:
-        return self.stem + (self.value + "。" if self.chinese else f" {self.value}.")
+    def restated(self) -> str:
+        """The phrase as an answer begins with it."""
+        return capital(self.phrase) if self.general else self.phrase
 
 
 def capital(text: str) -> str:

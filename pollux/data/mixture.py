@@ -12,8 +12,8 @@ from typing import NamedTuple
 import grain
 import numpy as np
 
-from pollux.data import corpora, facts, skills
-from pollux.data.skills import Answer, Document, Kit
+from pollux.data import corpora, facts, passages, skills
+from pollux.data.skills import Answer, Document, Kit, Stated
 from pollux.errors import RecipeError
 from pollux.tokenizer import Tokenizer
 
@@ -21,6 +21,7 @@ TEXT_WEIGHT = 0.5  # of running text; answers have 1 or more (train/loss.py)
 RESTATED_WEIGHT = 1.0
 ANSWER_WEIGHT = 2.0
 LOOSE = 0.35  # of the English facts are stated in words picked from a book
+SURVEYED = 32, 40  # questions a batch whose passage is sought, and the tokens of each at most
 ANSWERS = 0.9  # of the supervised positions at most: the rest is running text
 STOCK = (  # questions of people, for a recipe that needs no data
     "How many of them were there?",
@@ -94,12 +95,14 @@ class Row:
     """Segment 0 is the document; each question with its answer has one, and so has what fills up.
 
     `answers`: the positions of each answer in turn. `text`: those of the document, shuffled.
+    `surveyed`: questions that are about a passage.
     """
 
     tokens: np.ndarray
     segment: np.ndarray
     answers: list[list[Supervised]]
     text: list[Supervised]
+    surveyed: list[tuple[range, int, int]]  # positions of a question, and its passage's [from, to)
 
 
 def kit(tokenizer: Tokenizer, genres: tuple[str, ...], evaluation: bool = False) -> Kit:
@@ -108,7 +111,10 @@ def kit(tokenizer: Tokenizer, genres: tuple[str, ...], evaluation: bool = False)
     Questions of people come with the books; without, they are a stock of a few. Raises RecipeError
     where data are missing: what a recipe gives does not depend on what happens to be there.
     """
-    arrays = {g: corpora.tokens(corpora.CORPORA[g], tokenizer) for g in genres if g != "random"}
+    made_elsewhere = {"random", *passages.SOURCES}
+    arrays = {
+        g: corpora.tokens(corpora.CORPORA[g], tokenizer) for g in genres if g not in made_elsewhere
+    }
     english = facts.words(
         tokenizer.decode(_spread(arrays.get("books", next(iter(arrays.values())))))
     )
@@ -137,9 +143,12 @@ def choose(rng: np.random.Generator, shares: dict[str, float]) -> str:
 def row(kit: Kit, stage: Stage, rng: np.random.Generator) -> Row:
     """One document and as many questions about it as fit, exactly `stage.length` tokens."""
     genre = choose(rng, stage.genres)
-    stated = _stated(kit, stage, rng, chinese=genre == "chinese" and rng.random() < 0.8)
     budget = int(stage.length * (1 - stage.questions * rng.uniform(0.7, 1.2)))
-    doc = skills.document(kit, rng, genre, budget, stated)
+    if genre in passages.SOURCES:
+        doc = passages.collection(kit, rng, genre, budget, passages.pairs(genre))
+    else:
+        stated = _stated(kit, stage, rng, chinese=genre == "chinese" and rng.random() < 0.8)
+        doc = skills.document(kit, rng, genre, budget, stated)
     pieces: list[tuple[np.ndarray, Answer]] = []
     room, misses = stage.length - len(doc.tokens), 0
     while room > 24 and misses < 12:
@@ -158,10 +167,7 @@ def _stated(kit: Kit, stage: Stage, rng, chinese: bool) -> list[tuple[facts.Fact
     while len(out) < rng.integers(*stage.facts):
         if out and rng.random() < stage.distractors:
             fact, statement = out[int(rng.integers(len(out)))]
-            near = kit.vocabulary.near(rng, fact)
-            if statement not in options:  # loose: only digits tell a value from words
-                near = replace(near, value=kit.vocabulary.digits(rng, len(fact.value)))
-            out.append((near, statement))
+            out.append((kit.vocabulary.near(rng, fact), statement))
         else:
             out.append(_first_stated(kit, rng, chinese, options))
     unique = {fact.phrase: (fact, statement) for fact, statement in out}
@@ -175,30 +181,29 @@ def _first_stated(kit: Kit, rng, chinese: bool, options) -> tuple[facts.Fact, st
     words = kit.tokenizer.decode(skills.slice_of(kit, rng, "books", 40))
     if len(words.split()) < 12 or fact.phrase == f"the {fact.attribute}":
         return fact, kit.vocabulary.pick(rng, options)
-    value = kit.vocabulary.digits(rng, int(rng.integers(3, 9)))  # nothing else tells it from words
-    return replace(fact, value=value), kit.vocabulary.loose_statement(rng, words)
+    return fact, kit.vocabulary.loose_statement(rng, words)
 
 
 def question_about(kit: Kit, stage: Stage, rng: np.random.Generator, doc: Document):
     """Tokens of a question and its answer, or None where the document does not lend itself."""
     match choose(rng, stage.skills):
         case "find" if doc.facts:
-            several = 1 if rng.random() < 0.85 else int(rng.integers(2, 4))
+            several = 1 if rng.random() < 0.85 else int(rng.integers(2, 6))
             order = rng.permutation(len(doc.facts))[:several]
             return skills.find(kit, rng, doc, [_as_asked(kit, rng, doc.facts[i]) for i in order])
         case "absent" if doc.facts:
             match rng.integers(8):
                 case 0 | 1 | 2 | 3 | 4:
-                    near = kit.vocabulary.near(rng, doc.facts[int(rng.integers(len(doc.facts)))][0])
-                    if near.phrase in {fact.phrase for fact, _, _ in doc.facts}:
+                    near = kit.vocabulary.near(rng, kit.vocabulary.pick(rng, doc.facts).fact)
+                    if near.phrase in {stated.fact.phrase for stated in doc.facts}:
                         return None  # it is stated after all
                     return skills.absent_fact(kit, rng, near)
                 case 5:
-                    chinese = doc.facts[0][0].chinese
+                    chinese = doc.facts[0].fact.chinese
                     return skills.absent_fact(kit, rng, kit.vocabulary.fact(rng, chinese))
                 case 6 if doc.genre == "code":
                     return skills.absent_definition(kit, rng)
-                case _ if doc.genre != "random":
+                case _ if doc.genre in kit.corpora:
                     return skills.absent_words(kit, rng, doc.genre)
         case "quote":
             return skills.quote(kit, rng, doc)
@@ -206,23 +211,26 @@ def question_about(kit: Kit, stage: Stage, rng: np.random.Generator, doc: Docume
             if doc.genre == "code" and rng.random() < 0.8:
                 return skills.define(kit, rng, doc)
             return skills.point(kit, rng, doc)
+        case "passage" if doc.genre != "random":
+            return passages.passage(kit, rng, doc)
         case "other" if doc.genre != "random":
             return skills.other(kit, rng, doc)
     return None
 
 
-def _as_asked(kit: Kit, rng: np.random.Generator, placed: tuple[facts.Fact, int, int]):
+def _as_asked(kit: Kit, rng: np.random.Generator, stated: Stated) -> Stated:
     """Sometimes the question puts it in other words than the text."""
-    fact, start, end = placed
-    if fact.chinese or rng.random() < 0.7 or fact.owner not in fact.phrase:
-        return placed
+    fact = stated.fact
+    if fact.chinese or rng.random() < 0.8 or fact.owner not in fact.phrase:
+        return stated
     phrase = kit.vocabulary.pick(rng, facts.PHRASES).format(a=fact.attribute, k=fact.owner)
-    return replace(fact, phrase=phrase), start, end
+    return stated._replace(fact=replace(fact, phrase=phrase))
 
 
 def _lay_out(kit: Kit, stage: Stage, rng, doc: Document, pieces) -> Row:
     tokens, segment = [doc.tokens], [np.zeros(len(doc.tokens), np.int64)]
     answers: list[list[Supervised]] = []
+    surveyed: list[tuple[range, int, int]] = []
     position = len(doc.tokens)
     for number, (asked, answer) in enumerate(pieces, 1):
         size = len(asked) + len(answer.tokens)
@@ -236,6 +244,9 @@ def _lay_out(kit: Kit, stage: Stage, rng, doc: Document, pieces) -> Row:
             own = (0, 0) if asked_at is None else (position + asked_at, position + asked_at + 1)
             supervised.append(Supervised(first + i, token, weight, *(look or own)))
         answers.append([s for s in supervised if s.at + 1 < stage.length])
+        if answer.passage:
+            words = range(position + 1, position + len(asked) - 1)  # between control tokens
+            surveyed.append((words[: SURVEYED[1]], *answer.passage))
         tokens += [asked, np.array(answer.tokens)]
         segment.append(np.full(size, number))
         position += size
@@ -246,7 +257,7 @@ def _lay_out(kit: Kit, stage: Stage, rng, doc: Document, pieces) -> Row:
     owner = np.pad(owner, (0, space), constant_values=len(pieces) + 1)
     some = rng.permutation(max(1, min(len(doc.tokens), stage.length) - 1))
     text = [Supervised(int(i), int(flat[i + 1]), TEXT_WEIGHT, 0, 0) for i in some]
-    return Row(flat, owner, answers, text)
+    return Row(flat, owner, answers, text, surveyed)
 
 
 def restated(asked: np.ndarray, answer: Answer) -> list[int | None]:
@@ -292,6 +303,7 @@ def batch(kit: Kit, stage: Stage, rng: np.random.Generator) -> dict[str, np.ndar
     text = [(i, s) for i, r in enumerate(rows) for s in r.text]
     order = rng.permutation(len(text))[: stage.supervised - len(chosen)]
     chosen += [text[n] for n in order]
+    question, passage = _surveyed(rows, stage, rng)
     table = np.zeros((stage.supervised, 5))
     table[: len(chosen)] = sorted(s.shifted(i * stage.length) for i, s in chosen)
     return {
@@ -301,7 +313,23 @@ def batch(kit: Kit, stage: Stage, rng: np.random.Generator) -> dict[str, np.ndar
         "target": table[:, 1].astype(np.int32),
         "weight": table[:, 2].astype(np.float32),
         "look": table[:, 3:].astype(np.int32),
+        "question": question,
+        "passage": passage,
     }
+
+
+def _surveyed(
+    rows: list[Row], stage: Stage, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Some of the questions that are about a passage, and the passages, as the batch has them."""
+    question = np.full(SURVEYED, -1, np.int32)
+    passage = np.zeros((SURVEYED[0], 2), np.int32)
+    found = [(i * stage.length, s) for i, r in enumerate(rows) for s in r.surveyed]
+    for n, at in enumerate(rng.permutation(len(found))[: SURVEYED[0]]):
+        start, (words, *where) = found[at]
+        question[n, : len(words)] = start + np.array(words)
+        passage[n] = start + np.array(where)
+    return question, passage
 
 
 @dataclass(frozen=True)

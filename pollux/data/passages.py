@@ -2,10 +2,10 @@
 """Natural questions as training examples: what a person asks finds the passage it is about.
 
 A sentence finds its own paragraph, a title its body, a definition its term, a Chinese question its
-passage. As with `skills.other` the answer is `<other>`, and recall where it would begin must fall
-on the passage. Questions share as little with it as they would in life: words are dropped, put in
-another order, inflected; and of some passages the very sentence asked about is taken away (inverse
-cloze, Lee et al. 2019).
+passage. As with `skills.other` the answer is `<other>`, and the survey must find the passage.
+Questions share as little with it as they would in life: words are dropped, put in another order,
+inflected; and of some passages the very sentence asked about is taken away (inverse cloze, Lee et
+al. 2019).
 """
 
 import re
@@ -209,7 +209,7 @@ def own_paragraph(kit: Kit, rng: np.random.Generator, doc: Document):
     for at in rng.permutation(len(ranges))[:8]:
         start, end = ranges[at]
         text = kit.tokenizer.decode(doc.tokens[start:end])
-        facts = [fact.phrase for fact, begin, stop in doc.facts if begin < end and stop > start]
+        facts = [fact.phrase for fact, begin, _, stop in doc.facts if begin < end and stop > start]
         said = [
             s
             for s in parts_of(text)
@@ -224,8 +224,8 @@ def own_paragraph(kit: Kit, rng: np.random.Generator, doc: Document):
 
 
 def shown(kit: Kit, question: str, look: tuple[int, int]) -> tuple[np.ndarray, Answer]:
-    """None of the other skills' questions: recall where the answer would begin is the answer."""
-    answer = Answer().add([kit.control("<other>")], look).add([kit.control("<end>")])
+    """None of the other skills' questions: the passage is the answer."""
+    answer = Answer(passage=look).add([kit.control("<other>"), kit.control("<end>")])
     return asked(kit, question, answer)
 
 

@@ -8,6 +8,7 @@ recall looks as they are written is the place.
 
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,19 @@ from pollux.data.facts import Fact, Vocabulary
 from pollux.tokenizer import Tokenizer
 
 QUOTE_TOKENS = 48  # at most
-QUOTE_ENOUGH = 28  # then it ends with a sentence
+REST_TOKENS = 24  # of a sentence behind a fact's value, at most
+USES = (
+    "    return {n}(x)",
+    "    result = {n}(x, y)",
+    "{n}(args)",
+    "from module import {n}",
+    "    assert {n}(1) == {n}(2)",
+    "  for item in {n}(values):",
+    "    self.{n}(x)",
+    "__all__ = ['{n}']",
+    "# see {n}",
+    "  out = jit({n})(x)",
+)
 NOWHERE = (-1, -1)  # a look that should recall nothing: what is asked for is not there
 
 
@@ -26,10 +39,12 @@ class Answer:
     """Tokens of an answer and where each is recalled from.
 
     `looks[i]`: the document range [from, to) to recall when token i is to come, or None.
+    `passage`: the range that the question is about, or None.
     """
 
     tokens: list[int] = field(default_factory=list)
     looks: list[tuple[int, int] | None] = field(default_factory=list)
+    passage: tuple[int, int] | None = None
 
     def add(self, tokens, look=None) -> "Answer":
         for token in tokens:
@@ -38,15 +53,22 @@ class Answer:
         return self
 
 
+class Stated(NamedTuple):
+    """Where a document states a fact: tokens [start, end); what is said of it begins at `after`."""
+
+    fact: Fact
+    start: int
+    after: int
+    end: int
+
+
 @dataclass
 class Document:
     """Tokens of a part, header included, and what may be asked about it."""
 
     genre: str
     tokens: np.ndarray
-    facts: list[tuple[Fact, int, int]] = field(
-        default_factory=list
-    )  # fact, its statement's token range
+    facts: list[Stated] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -57,11 +79,6 @@ class Kit:
     corpora: dict[str, np.ndarray]
     vocabulary: Vocabulary
     questions: list[str]  # of people, none of the skills
-
-    @property
-    def space(self) -> int:
-        """The piece before a number in running text."""
-        return int(self.tokenizer.encode(" 7")[0])
 
     def control(self, name: str) -> int:
         return self.tokenizer.control[name]
@@ -86,7 +103,48 @@ def accented(kit: Kit, rng: np.random.Generator, body: np.ndarray) -> np.ndarray
             at = vowels[int(rng.integers(len(vowels)))]
             other = name[:at] + "áéíóúý"["aeiouy".index(name[at])] + name[at + 1 :]
             text = re.sub(rf"\b{name}\b", other, text)
-    return kit.tokenizer.encode(text)[: len(body)].astype(np.int64)
+    return _encoded(kit, text, len(body))
+
+
+def _encoded(kit: Kit, text: str, size: int) -> np.ndarray:
+    return kit.tokenizer.encode(text)[:size].astype(np.int64)
+
+
+def typeset(text: str) -> str:
+    """Straight quotation marks and apostrophes as printed books have them."""
+    text = re.sub(r'(?<![^\s(\[—-])"', "“", text).replace('"', "”")
+    return re.sub(r"(?<![^\s(\[“—-])'", "‘", text).replace("'", "’")
+
+
+def called(kit: Kit, rng: np.random.Generator, code: str) -> str:
+    """`code` with lines that use what it defines: a definition must be told from those.
+
+    And with definitions of its own, of long names of which some end alike.
+    """
+    lines = code.split("\n")
+    for name in invented(kit, rng):
+        at = int(rng.integers(len(lines)))
+        lines[at:at] = [name, f"    {kit.vocabulary.pick(rng, kit.vocabulary.lower)} = None"]
+    names = re.findall(r"^[ ]*(?:def|class) (\w{3,})\b", "\n".join(lines), re.M)
+    for name in rng.permutation(names)[: len(names) * 2 // 3]:
+        for _ in range(int(rng.integers(1, 4))):
+            use = kit.vocabulary.pick(rng, USES).format(n=name)
+            lines.insert(int(rng.integers(len(lines))), use)
+    return "\n".join(lines)
+
+
+def invented(kit: Kit, rng: np.random.Generator) -> list[str]:
+    """First lines of definitions."""
+    found = []
+    for _ in range(int(rng.integers(4))):
+        words = [kit.vocabulary.pick(rng, kit.vocabulary.lower) for _ in range(rng.integers(2, 7))]
+        alike = [kit.vocabulary.pick(rng, kit.vocabulary.lower), *words[1:]]
+        for parts in (words, alike, words[1:])[: int(rng.integers(1, 4))]:
+            if rng.random() < 0.2:
+                found.append(f"class {''.join(map(facts.capital, parts))}:")
+            else:
+                found.append(f"def {'_' * int(rng.integers(2))}{'_'.join(parts)}(x, y):")
+    return found
 
 
 def random_tokens(kit: Kit, rng: np.random.Generator, size: int) -> np.ndarray:
@@ -103,10 +161,12 @@ def document(
     name = f"{kit.vocabulary.pick(rng, kit.vocabulary.lower)}.{'py' if genre == 'code' else 'txt'}"
     pieces, lengths = [], 0
     for fact, statement in stated:
-        text = fact.stated(statement)
         own_line = rng.random() < 0.5 or genre == "code"
-        body = kit.tokenizer.encode(text if own_line or fact.chinese else " " + text)
-        pieces.append((fact, np.concatenate([newline, body, newline]) if own_line else body))
+        text = ("" if own_line or fact.chinese else " ") + fact.stated(statement)
+        body = kit.tokenizer.encode(text)
+        said = text[: text.index(fact.phrase[1:]) + len(fact.phrase) - 1]
+        place = Stated(fact, own_line, own_line + _tokens_of(kit, body, said), own_line + len(body))
+        pieces.append((place, np.concatenate([newline, body, newline]) if own_line else body))
         lengths += len(pieces[-1][1])
     filler = max(16, size - lengths)
     if genre == "random":
@@ -115,25 +175,34 @@ def document(
         body = slice_of(kit, rng, genre, filler)
         if genre == "books" and rng.random() < 0.4:
             body = accented(kit, rng, body)
+        if genre == "books" and rng.random() < 0.5:
+            body = _encoded(kit, typeset(kit.tokenizer.decode(body)), filler)
+        if genre == "code":
+            body = _encoded(kit, called(kit, rng, kit.tokenizer.decode(body)), filler)
     ends = _sentence_ends(kit, body)
     cuts = sorted(int(ends[rng.integers(len(ends))]) for _ in pieces)
     out = [prompt.part_header(kit.tokenizer, name)]
     position, last, placed = len(out[0]), 0, []
-    for cut, (fact, tokens) in zip(cuts, pieces, strict=True):
+    for cut, ((fact, *range_), tokens) in zip(cuts, pieces, strict=True):
         out += [body[last:cut], tokens]
         position += cut - last
-        placed.append((fact, position, position + len(tokens)))
+        placed.append(Stated(fact, *(position + at for at in range_)))
         position, last = position + len(tokens), cut
     return Document(genre, np.concatenate([*out, body[last:]]), placed)
 
 
-def sentence_marks(kit: Kit) -> list[int]:
+def _tokens_of(kit: Kit, tokens: np.ndarray, text: str) -> int:
+    """How many of the first tokens make up `text`."""
+    ends = np.cumsum(kit.tokenizer.byte_lengths[tokens])
+    return int(np.searchsorted(ends, len(text.encode()))) + 1
+
+
+def _sentence_marks(kit: Kit) -> list[int]:
     return [int(kit.tokenizer.encode(mark)[-1]) for mark in (".", "。", "!", "?")]
 
 
 def _sentence_ends(kit: Kit, body: np.ndarray) -> np.ndarray:
-    ends = [kit.tokenizer.newline, *sentence_marks(kit)]
-    found = np.flatnonzero(np.isin(body, ends)) + 1
+    found = np.flatnonzero(np.isin(body, [kit.tokenizer.newline, *_sentence_marks(kit)])) + 1
     return found if len(found) else np.array([0, len(body)])
 
 
@@ -142,39 +211,50 @@ def asked(kit: Kit, text: str, answer: Answer) -> tuple[np.ndarray, Answer]:
     return prompt.question(kit.tokenizer, text), answer
 
 
-def find(kit: Kit, rng: np.random.Generator, doc: Document, chosen: list[tuple[Fact, int, int]]):
-    """One fact, or several in one question."""
-    chinese = chosen[0][0].chinese
+def find(kit: Kit, rng: np.random.Generator, doc: Document, chosen: list[Stated]):
+    """One fact, or several in one question: each phrase again, then the text's own words on it."""
+    chinese = chosen[0].fact.chinese
+    phrase = ("和" if chinese else " and ").join(stated.fact.phrase for stated in chosen)
+    text = fact_question(kit, rng, phrase, chinese)
+    alone = len(chosen) == 1
+    answer, end = Answer(passage=(chosen[0].start, chosen[0].end) if alone else None), None
+    for fact, _, after, value_end in chosen:
+        answer.add(restated(kit, fact))
+        until = _sentence_end(kit, doc.tokens, value_end)
+        for at in range(after, until):
+            answer.add([doc.tokens[at]], (at, at + 1))
+        ended = doc.tokens[until : until + 1] == kit.tokenizer.newline
+        end = (until, until + 1) if ended else None
+    return asked(kit, text, answer.add([kit.control("<end>")], end))
+
+
+def fact_question(kit: Kit, rng: np.random.Generator, phrase: str, chinese: bool) -> str:
     options = facts.CHINESE_QUESTIONS if chinese else facts.QUESTIONS
-    phrase = ("和" if chinese else " and ").join(fact.phrase for fact, _, _ in chosen)
     text = sentence(kit.vocabulary.pick(rng, options), phrase)
     if not chinese and rng.random() < 0.2:
         text += " " + kit.vocabulary.pick(rng, facts.AFTERWARDS)
-    answer = Answer()
-    for fact, start, end in chosen:
-        space = "" if chinese else " "  # as in the question: else a word has other pieces
-        said = kit.tokenizer.encode(space + fact.answer)
-        stem = len(kit.tokenizer.encode(space + fact.stem))
-        at = _find_run(doc.tokens[start:end], said[stem:])
-        if said[stem] == kit.space:  # behind a quotation mark there is none
-            bare = _find_run(doc.tokens[start:end], said[stem + 1 :])
-            if bare and (at is None or bare[1] >= at[1]):
-                at, stem = bare, stem + 1
-        answer.add(said[:stem])
-        for j, token in enumerate(said[stem:]):
-            inside = at is not None and j < at[1]
-            answer.add([token], (start + at[0] + j, start + at[0] + j + 1) if inside else None)
-    return asked(kit, text, answer.add([kit.control("<end>")]))
+    return text
+
+
+def restated(kit: Kit, fact: Fact) -> np.ndarray:
+    """With a space as in the question, else a word has other pieces."""
+    return kit.tokenizer.encode(("" if fact.chinese else " ") + fact.phrase)
+
+
+def _sentence_end(kit: Kit, tokens: np.ndarray, start: int) -> int:
+    """Where the sentence that has something up to `start` ends, or its line; or the limit."""
+    marks = _sentence_marks(kit)
+    last = min(start + REST_TOKENS, len(tokens) - 1)
+    for at in range(start, last):
+        if tokens[at - 1] in marks or tokens[at] == kit.tokenizer.newline:
+            return at
+    return last
 
 
 def absent_fact(kit: Kit, rng: np.random.Generator, fact: Fact):
     """The same question about what no document says."""
-    options = facts.CHINESE_QUESTIONS if fact.chinese else facts.QUESTIONS
-    text = sentence(kit.vocabulary.pick(rng, options), fact.phrase)
-    if not fact.chinese and rng.random() < 0.2:
-        text += " " + kit.vocabulary.pick(rng, facts.AFTERWARDS)
-    said = kit.tokenizer.encode(fact.stem if fact.chinese else " " + fact.stem)
-    return asked(kit, text, _not_there(kit, said))
+    text = fact_question(kit, rng, fact.phrase, fact.chinese)
+    return asked(kit, text, _not_there(kit, restated(kit, fact)))
 
 
 def _not_there(kit: Kit, said: np.ndarray) -> Answer:
@@ -187,15 +267,6 @@ def sentence(question: str, phrase: str) -> str:
     text = question.format(p=phrase)
     own = question.startswith("{p}") and not phrase.startswith("the ")
     return text if own or question[0].islower() else facts.capital(text)
-
-
-def _find_run(haystack: np.ndarray, run: np.ndarray) -> tuple[int, int] | None:
-    """Where the longest beginning of `run` lies in `haystack` (at the last), and its length."""
-    for size in range(len(run), 0, -1):
-        for at in range(len(haystack) - size, -1, -1):
-            if np.array_equal(haystack[at : at + size], run[:size]):
-                return at, size
-    return None
 
 
 QUOTE_QUESTIONS = (
@@ -250,7 +321,7 @@ def words_at(
             or '"' in text
         ):
             continue
-        if any(start < end and start + size > begin for _, begin, end in doc.facts):
+        if any(start < end and start + size > begin for _, begin, _, end in doc.facts):
             continue
         if text[0] == " " or text[0] > "\u3000" or doc.tokens[start - 1] == kit.tokenizer.newline:
             return start, start + size
@@ -271,16 +342,14 @@ def _restate(kit: Kit, doc: Document, start: int, end: int) -> tuple[str, np.nda
 
 
 def quote(kit: Kit, rng: np.random.Generator, doc: Document):
-    """The rest of a passage from its beginning, to the end of the line, or of a later sentence."""
+    """The rest of a passage from its beginning, to the end of the line."""
     where = words_at(kit, rng, doc, 6, 14)
     if where is None or (restated := _restate(kit, doc, *where)) is None:
         return None
     text, said = restated
-    answer = Answer().add(said)
-    ends = sentence_marks(kit)
+    answer = Answer(passage=where).add(said)
     for at in range(where[1], min(where[1] + QUOTE_TOKENS, len(doc.tokens))):
-        enough = at - where[1] >= QUOTE_ENOUGH and doc.tokens[at - 1] in ends
-        if enough or doc.tokens[at] == kit.tokenizer.newline:
+        if doc.tokens[at] == kit.tokenizer.newline:
             answer.add([kit.control("<end>")], (at, at + 1))
             break
         answer.add([doc.tokens[at]], (at, at + 1))
@@ -295,7 +364,7 @@ def point(kit: Kit, rng: np.random.Generator, doc: Document):
     timed = doc.genre == "transcripts" and rng.random() < 0.7
     options, pointer = (TIME_QUESTIONS, "<time>") if timed else (PLACE_QUESTIONS, "<place>")
     text, said = restated
-    answer = Answer().add(said).add([kit.control(pointer)], (where[1], where[1] + 1))
+    answer = Answer(passage=where).add(said).add([kit.control(pointer)], (where[1], where[1] + 1))
     answer.add([kit.control("<end>")])
     return asked(kit, kit.vocabulary.pick(rng, options).format(t=text), answer)
 
@@ -304,9 +373,9 @@ def absent_words(kit: Kit, rng: np.random.Generator, genre: str):
     """A quotation or a place of words that no document has: from elsewhere in the corpus."""
     elsewhere = Document(genre, slice_of(kit, rng, genre, 80))
     where = words_at(kit, rng, elsewhere, 6, 14)
-    if where is None or (restated := _restate(kit, elsewhere, *where)) is None:
+    if where is None or (words := _restate(kit, elsewhere, *where)) is None:
         return None
-    text, said = restated
+    text, said = words
     options = kit.vocabulary.pick(rng, (QUOTE_QUESTIONS, PLACE_QUESTIONS, TIME_QUESTIONS))
     answer = _not_there(kit, said)
     return asked(kit, kit.vocabulary.pick(rng, options).format(t=text), answer)
@@ -341,7 +410,8 @@ def define(kit: Kit, rng: np.random.Generator, doc: Document):
         after += 1  # its opening parenthesis
     if after >= len(doc.tokens) or doc.tokens[after - 1] != said[-1]:
         return None
-    answer = Answer().add(said).add([kit.control("<place>")], (after, after + 1))
+    answer = Answer(passage=(after - len(said), after)).add(said)
+    answer.add([kit.control("<place>")], (after, after + 1))
     answer.add([kit.control("<end>")])
     return asked(kit, _define_question(kit, rng, kind, name), answer)
 
@@ -381,7 +451,7 @@ REMEMBERED = (
 
 
 def other(kit: Kit, rng: np.random.Generator, doc: Document):
-    """No skill's question; where it is made of a sentence's words, recall still points there."""
+    """No skill's question; where it is made of a sentence's words, it is about that sentence."""
     stop = [kit.control("<other>"), kit.control("<end>")]
     if rng.random() < 0.4:
         return asked(kit, kit.vocabulary.pick(rng, kit.questions), Answer().add(stop))
@@ -396,4 +466,4 @@ def other(kit: Kit, rng: np.random.Generator, doc: Document):
     if rng.random() < 0.5:
         chosen = [w for w in content if w in set(chosen)]
     text = kit.vocabulary.pick(rng, REMEMBERED).format(t=", ".join(chosen))
-    return asked(kit, text, Answer().add(stop[:1], where).add(stop[1:]))
+    return asked(kit, text, Answer(passage=where).add(stop))

@@ -2,14 +2,15 @@
 """Answering a question from a reading, token by token, with where each token was read."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from pollux import prompt
 from pollux.engine import scan
-from pollux.engine.continuation import SETTLED, Continuation, Position
+from pollux.engine.continuation import SETTLED, Advance, Continuation, Position, Recall
 from pollux.engine.model import Loaded
 from pollux.engine.sampling import (
     GREEDY,
@@ -20,13 +21,20 @@ from pollux.engine.sampling import (
     safe,
     stopped,
 )
-from pollux.engine.source import Look, Source, cited, passages
-from pollux.errors import InputError
+from pollux.engine.source import Look, Source, cited
+from pollux.engine.survey import passages, survey
+from pollux.errors import InputError, ReadingError
 from pollux.memory.place import Place, place_of
 from pollux.memory.reading import Reading
 
 UNSURE = 0.35  # an answer with a token below this probability is called unsure (docs/spark.md)
 QUESTION_TOKENS = 16_384
+
+# Of the tokens said and the logits of the next one: the logits to choose from.
+Guide = Callable[[Sequence[int], np.ndarray], np.ndarray]
+
+# An answer in the making: yields what it needs, and is sent it; pieces of text; last, the Answer.
+Work = Generator["Advance | Recall | str | Answer", Any, None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +66,7 @@ class Said:
     looks: list[Look] = field(default_factory=list)
     places: dict[int, Place] = field(default_factory=dict)  # of the pointers among the tokens
     cut: int | None = None  # characters before a stop sequence
+    shown: str = ""
 
     def copied(self, reading: Reading) -> list[Look]:
         """Of each look only the positions that hold what was said; of a pointer's, all."""
@@ -75,27 +84,39 @@ class Respondent:
 
     def __init__(self, model: Loaded, reading: Reading, settled: float = SETTLED):
         """`settled`: when not to scan (engine/continuation.py); above 1, every position does."""
+        if reading.weights_fingerprint != model.fingerprint:
+            raise ReadingError(
+                f"the reading was made with other weights ({reading.weights_fingerprint}, "
+                f"the model's is {model.fingerprint}): read the files again"
+            )
         self.model, self.reading, self.settled = model, reading, settled
         self.stretches = scan.stretches(reading)
 
-    def stream(self, question: str, sampling: Sampling = GREEDY) -> Iterator[str | Answer]:
+    def stream(
+        self, question: str, sampling: Sampling = GREEDY, guide: Guide | None = None
+    ) -> Iterator[str | Answer]:
         """Pieces of text as they come, then the Answer."""
-        began = time.monotonic()
-        asked = question_tokens(self.model, question)
-        said, shown = Said(), ""
-        for _ in self._generate(asked, sampling, said):
-            text = self._render(said)
-            if (cut := stopped(text, sampling.stop)) is not None:
-                said.cut = cut
-                break
-            text = text[: safe(text, sampling.stop)]
-            if not text.endswith("\ufffd") and text.startswith(shown):
-                if piece := text[len(shown) :]:
-                    yield piece
-                shown = text
-        answer = self._answer(said, len(asked), began)
-        if answer.kind != "other" and answer.text.startswith(shown) and answer.text != shown:
-            yield answer.text[len(shown) :]
+        work, given = self.work(question, sampling, guide), None
+        while (item := _next(work, given)) is not None:
+            given = None
+            if isinstance(item, Advance):
+                given = item.made.advance(item.tokens)
+            elif isinstance(item, Recall):
+                given = item.made.recall(item.index)
+            else:
+                yield item
+
+    def work(self, question: str, sampling: Sampling = GREEDY, guide: Guide | None = None) -> Work:
+        """The same, with what the model is to do left to whoever asks (engine/batch.py)."""
+        return self._work(question_tokens(self.model, question), sampling, guide)
+
+    def _work(self, asked: np.ndarray, sampling: Sampling, guide: Guide | None) -> Work:
+        began, said = time.monotonic(), Said()
+        yield from self._generate(asked, sampling, said, guide)
+        answer = self._answer(said, asked, began)
+        rest = answer.text.removeprefix(said.shown)
+        if answer.kind != "other" and answer.text.startswith(said.shown) and rest:
+            yield rest
         yield answer
 
     def ask(self, question: str, sampling: Sampling = GREEDY) -> Answer:
@@ -103,18 +124,21 @@ class Respondent:
         assert isinstance(answer, Answer)
         return answer
 
-    def _generate(self, asked: np.ndarray, sampling: Sampling, said: Said) -> Iterator[int]:
-        """Appends to `said` and yields each token; control tokens included, `<end>` not."""
+    def _generate(
+        self, asked: np.ndarray, sampling: Sampling, said: Said, guide: Guide | None
+    ) -> Work:
+        """Appends each token to `said`, control tokens included, `<end>` not."""
         control = self.model.tokenizer.control
         rng = np.random.default_rng(sampling.seed)
         made = Continuation(self.model, self.reading, self.stretches, asked, sampling.max_tokens)
         chunk = [int(asked[-1])]
         while True:
-            for index, guessed in enumerate(made.advance(chunk)):
-                ends = np.exp(logprobs(guessed.logits)[control["<end>"]])
+            for index, guessed in enumerate((yield Advance(made, chunk))):
+                ends = 0.0 if guide else np.exp(logprobs(guessed.logits)[control["<end>"]])
                 settled = max(guessed.certainty, ends) >= self.settled
-                position = guessed if settled else made.recall(index)
-                said.chosen.append(choose(position.logits, sampling, rng))
+                position = guessed if settled else (yield Recall(made, index))
+                guided = guide(said.tokens, position.logits) if guide else None
+                said.chosen.append(choose(position.logits, sampling, rng, guided))
                 token = said.chosen[-1].token
                 said.looks.append(position.look)
                 if token == control["<end>"]:
@@ -122,13 +146,27 @@ class Respondent:
                 if token in (control["<place>"], control["<time>"]):
                     said.places[len(said.tokens)] = self._pointed_at(position)
                 said.tokens.append(token)
-                yield token
-                if len(said.tokens) >= sampling.max_tokens or token in _stops(control):
+                if piece := self._piece(said, sampling.stop):
+                    yield piece
+                enough = len(said.tokens) >= sampling.max_tokens or said.cut is not None
+                if enough or token in _stops(control):
                     return
                 if not settled or chunk[index + 1 : index + 2] != [token]:
                     made.keep(index + 1)
                     chunk = [token, *made.guess(position, token)]
                     break
+
+    def _piece(self, said: Said, stop: tuple[str, ...]) -> str:
+        """What can be shown and is not yet; notes where a stop sequence begins."""
+        text = self._render(said)
+        said.cut = stopped(text, stop)
+        text = text[: safe(text, stop)]
+        if said.cut is not None or text.endswith("\ufffd") or not text.startswith(said.shown):
+            return ""
+        if text == "the":  # it becomes "The" when a word follows
+            return ""
+        piece, said.shown = text[len(said.shown) :], text
+        return piece
 
     def _pointed_at(self, position: Position) -> Place:
         positions, weights = position.look
@@ -149,9 +187,12 @@ class Respondent:
                 run = []
             else:
                 run.append(token)
-        return (out + tokenizer.decode(run)).lstrip()[: said.cut]
+        text = out + tokenizer.decode(run)
+        if text.startswith(" the "):  # a sentence; a quotation begins without a space
+            text = "T" + text[2:]
+        return text.lstrip()[: said.cut]
 
-    def _answer(self, said: Said, asked: int, began: float) -> Answer:
+    def _answer(self, said: Said, asked: np.ndarray, began: float) -> Answer:
         control = self.model.tokenizer.control
         text, kind = self._render(said), "answer"
         least = min(chosen.probability for chosen in said.chosen)
@@ -165,7 +206,7 @@ class Respondent:
             looks = said.copied(self.reading) if kind == "answer" else []
             sources = cited(self.reading, self.model.tokenizer, looks)
         else:
-            sources = passages(self.reading, self.model.tokenizer, said.looks)
+            sources = passages(survey(self.model, self.reading, self.stretches, asked))
         ended = len(said.chosen) > len(said.tokens) or said.tokens[-1] in _stops(control)
         finish = "end" if ended else "max_tokens" if said.cut is None else "stop"
         return Answer(
@@ -176,10 +217,18 @@ class Respondent:
             probability=least,
             chosen=tuple(said.chosen),
             tokens=len(said.tokens),
-            question_tokens=asked,
+            question_tokens=len(asked),
             finish=finish,
             seconds=time.monotonic() - began,
         )
+
+
+def _next(work: Work, given: Any) -> Advance | Recall | str | Answer | None:
+    """The next item of `work`, which is sent what it needed; None at its end."""
+    try:
+        return work.send(given)
+    except StopIteration:
+        return None
 
 
 def _stops(control: dict[str, int]) -> tuple[int, ...]:
@@ -188,12 +237,10 @@ def _stops(control: dict[str, int]) -> tuple[int, ...]:
 
 
 def not_there(restated: str) -> str:
-    """The answer that goes on from what was restated when the text does not have it."""
-    if restated.endswith("是"):
-        return restated + "……文中没有提到。"
+    """The answer, which goes on from what was restated, when the text does not have it."""
     if any("\u4e00" <= c <= "\u9fff" for c in restated):
         return restated + "——文中没有。"
-    return restated + (" not in the text." if restated.endswith(" is") else " — not in the text.")
+    return restated + " — not in the text."
 
 
 def question_tokens(model: Loaded, question: str) -> np.ndarray:

@@ -11,21 +11,28 @@ often that changes an answer (docs/decisions/0009-answering.md).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pollux.config import BLOCK
+from pollux.config import BLOCK, Config
 from pollux.engine import scan
-from pollux.engine.model import Answered, Followed, Loaded, Own, Queries
-from pollux.engine.scan import Scan, Stretch
+from pollux.engine.model import Answered, Followed, Lane, Loaded, Own, Queries, Row, Stepped
+from pollux.engine.scan import Hits, Scan, Stretch
 from pollux.engine.source import Look
 from pollux.memory.reading import Reading
 from pollux.model import decoder
+from pollux.model.read import ReadState
 
 GUESS = 8  # positions at a time
+LANES = 8  # answers that go through the weights together; one number to compile
+WORTH = 3  # answers from which on that is quicker than one after another
 SETTLED = 0.9  # certainty from which on nothing else is sought
+
+Tree = TypeVar("Tree")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,74 +59,72 @@ class Continuation:
         """The question is padded in front to whole blocks; what is in front is never seen."""
         cfg = model.config
         self.model, self.reading = model, reading
-        self.sharper = decoder.sharpness(cfg, reading.num_valid)
+        self.sharper = _sharpness(cfg, reading.num_valid)
         before = asked[:-1]
         size = max(BLOCK, 1 << (len(before) - 1).bit_length())
         capacity = size + max(256, 1 << (max_tokens + GUESS - 1).bit_length())
-        own = Own(
-            jnp.zeros((capacity, cfg.key_dim)),
-            jnp.zeros((capacity, cfg.value_dim)),
-            jnp.zeros(capacity, bool),
-        )
         self.tokens = np.zeros(capacity, np.int32)
         self.tokens[size - len(before) : size] = before
         segment = np.where(np.arange(size) < size - len(before), -1, 0).astype(np.int32)
-        _, _, ahead, self.own = model.read_own(
-            self.tokens[:size], segment, model.empty_state(), own, 0
-        )
-        self.state, self.used = model.after(ahead, size), size
+        self.state, self.own = model.begin(self.tokens[:size], segment, capacity)
+        self.used = size
         heads = model.query_heads
-        self.followed = Followed(jnp.zeros((heads, capacity)), jnp.zeros(heads))
+        self.followed = _arrays(Followed(jnp.zeros((heads, capacity)), jnp.zeros(heads)))
         self.scan = Scan(model, stretches)
         self.keys = np.zeros((heads, cfg.recall_top_k), np.int64)  # that mattered last
         self.ends = np.zeros_like(self.keys)  # of their parts: nothing goes on beyond
-        self.totals: jax.Array | np.ndarray = np.zeros(self.keys.shape, np.float32)
+        self.totals: np.ndarray = np.zeros(self.keys.shape, np.float32)
+
+    @property
+    def capacity(self) -> int:
+        return len(self.tokens)
 
     def advance(self, tokens: Sequence[int]) -> list[Position]:
         """Positions after each of up to GUESS tokens: the last one said, then guesses."""
-        size = 1 if len(tokens) == 1 else GUESS  # two sizes to compile
+        return advance([Advance(self, tokens)])[0]
+
+    def lane(self, tokens: Sequence[int], size: int) -> Lane:
+        """The tokens, as many as `size` with what is not used, and what they are to see."""
         padded = np.pad(np.asarray(tokens, np.int32), (0, size - len(tokens)))
         self.tokens[self.used : self.used + size] = padded
-        self.x, gathered, self.ahead, self.own = self.model.read_own(
-            padded, np.zeros(size, np.int32), self.state, self.own, self.used
-        )
-        self.queries, self.recalled = self.model.queries(self.x, gathered), -1
         self.next = self.keys + np.arange(1, size + 1)[:, None, None]
-        held = scan.hold(self.reading, self.next, self.next < self.ends)
-        self.sums = self.model.go_on(self.queries, held, self.totals)
-        answered = self.model.answer(
-            self.x,
-            self.queries,
-            held,
-            self.sums,
-            self.own,
-            self.followed,
-            self.used,
-            self.sharper,
-        )
+        self.held = scan.hold(self.reading, self.next, self.next < self.ends)
+        used = np.asarray(self.used, np.int32)
+        return Lane(padded, used, self.held, self.totals, self.followed, self.sharper)
+
+    def stepped(self, step: Stepped, ahead: ReadState, own: Own, count: int) -> list[Position]:
+        """Takes over what `count` tokens gave."""
+        self.ahead, self.own, self.recalled = ahead, own, -1
+        self.x, self.queries, self.sums, answered = step
         self.latest = answered.followed
-        return self._positions(answered, np.where(held.valid, self.next, 0))[: len(tokens)]
+        return self._positions(answered, np.where(self.held.valid, self.next, 0))[:count]
 
     def recall(self, index: int) -> Position:
         """The position of that index again, with the best of all keys."""
-        here = slice(index, index + 1)
-        queries = Queries(*(x[here] for x in self.queries))
+        self.ask(index)
+        return recall([Recall(self, index)], [self.scan.recall()])[0]
+
+    def ask(self, index: int) -> None:
+        """Has every key scored, when the scan is next gone over, up to the position `index`."""
         self._wait(self.recalled + 1, index + 1)
-        self.recalled, hits = index, self.scan.recall()
-        self.keys, self.totals = hits.position, hits.total
+
+    def row(self, index: int, hits: Hits) -> Row:
+        """That position, to be answered from the best of all keys."""
+        here = slice(index, index + 1)
+        self.recalled, self.keys, self.totals = index, hits.position, hits.total
         self.ends = self.reading.ends_of(self.keys)
-        held = scan.hold(self.reading, self.keys[None], hits.total[None] > scan.NOTHING)
-        before = self._followed(index - 1) if index else self.followed
-        answered = self.model.answer(
+        return Row(
             self.x[here],
-            queries,
-            held,
+            Queries(*(x[here] for x in self.queries)),
+            scan.hold(self.reading, self.keys[None], hits.total[None] > scan.NOTHING),
             hits.total[None],
-            self.own,
-            before,
-            self.used + index,
+            self._followed(index - 1) if index else self.followed,
+            np.asarray(self.used + index, np.int32),
             self.sharper,
         )
+
+    def answered(self, answered: Answered) -> Position:
+        """Of a row."""
         return self._positions(answered, self.keys[None])[0]
 
     def keep(self, count: int) -> None:
@@ -151,7 +156,83 @@ class Continuation:
             self.scan.add(Queries(*(x[start:end] for x in self.queries)))
 
     def _positions(self, answered: Answered, keys: np.ndarray) -> list[Position]:
-        logits, far, near, certainty = map(np.asarray, answered[:4])
+        logits, far, near, certainty = answered[:4]
         looks = zip(keys[:, self.model.pointer], far, strict=True)
         rows = zip(logits, looks, near, certainty.tolist(), strict=True)
         return [Position(*row) for row in rows]
+
+
+@lru_cache(maxsize=64)
+def _sharpness(cfg: Config, keys: int) -> np.ndarray:
+    return np.asarray(decoder.sharpness(cfg, keys))
+
+
+@dataclass(frozen=True, eq=False)
+class Advance:
+    """What an answer needs to go on: `Continuation.advance`, alone or beside others."""
+
+    made: Continuation
+    tokens: Sequence[int]
+
+
+@dataclass(frozen=True, eq=False)
+class Recall:
+    """Or `Continuation.recall`."""
+
+    made: Continuation
+    index: int
+
+
+def advance(needs: Sequence[Advance]) -> list[list[Position]]:
+    """Of several answers, of whatever readings; one capacity, LANES at most."""
+    model, alone = needs[0].made.model, len(needs) == 1
+    size = 1 if alone and len(needs[0].tokens) == 1 else GUESS  # two sizes to compile
+    lanes = _stacked([need.made.lane(need.tokens, size) for need in needs])
+    states = _filled([need.made.state for need in needs])
+    owns = _filled([need.made.own for need in needs])
+    step, aheads, owns = (model.step if alone else model.steps)(lanes, states, owns)
+    step = _arrays(step)
+    return [
+        need.made.stepped(_of(step, i), aheads[i], owns[i], len(need.tokens))
+        for i, need in enumerate(needs)
+    ]
+
+
+def recall(needs: Sequence[Recall], hits: Sequence[Hits]) -> list[Position]:
+    """Of several answers, after `ask` and `scan.recall`; one capacity, LANES at most."""
+    made = [need.made for need in needs]
+    rows = [need.made.row(need.index, best) for need, best in zip(needs, hits, strict=True)]
+    owns = _filled([one.own for one in made])
+    answered = _arrays(made[0].model.answers(_stacked(rows), owns))
+    return [one.answered(_of(answered, i)) for i, one in enumerate(made)]
+
+
+def _stacked(trees: list[Tree]) -> Tree:
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *_filled(trees))
+
+
+def _filled(items: list[Tree]) -> tuple[Tree, ...]:
+    """One alone, or LANES: what the last ones give is not used."""
+    return (*items, *items[:1] * (LANES - len(items) if len(items) > 1 else 0))
+
+
+def _arrays(tree: Tree) -> Tree:
+    """As arrays of numpy, which are cut at next to no cost; on a CPU they are not copied."""
+    return jax.tree.map(np.asarray, tree)
+
+
+def _of(tree: Tree, number: int) -> Tree:
+    return jax.tree.map(lambda array: array[number], tree)
+
+
+def together(needs: Sequence[Advance | Recall]) -> list[list[int]]:
+    """Which of the needs go through the weights together; three and more, else each alone."""
+    by_capacity: dict[int, list[int]] = {}
+    for number, need in enumerate(needs):
+        by_capacity.setdefault(need.made.capacity, []).append(number)
+    groups = []
+    for same in by_capacity.values():
+        for at in range(0, len(same), LANES):
+            group = same[at : at + LANES]
+            groups += [group] if len(group) >= WORTH else [[number] for number in group]
+    return groups

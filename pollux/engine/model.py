@@ -10,13 +10,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int8, UInt8
+from jaxtyping import Array, Bool, Float, Int, Int8, UInt8
 
 from pollux import checkpoint
 from pollux.config import BLOCK, Config
 from pollux.errors import WeightsError
 from pollux.memory.store import Shape
-from pollux.model import answer, decoder, read
+from pollux.model import answer, decoder, read, survey
 from pollux.ops import quant
 from pollux.ops.attention import MASKED
 from pollux.ops.recall import follow, weigh
@@ -68,6 +68,32 @@ class Held(NamedTuple):
     valid: Bool[np.ndarray, "M Q k"]
 
 
+class Lane(NamedTuple):
+    """T tokens that an answer goes on with, and what they see besides its Own.
+
+    In `Loaded.steps` with an axis of L answers in front of everything.
+    """
+
+    tokens: Int[np.ndarray, "*L T"]
+    used: Int[np.ndarray, "*L"]  # rows of Own before them
+    held: Held
+    totals: Float[np.ndarray, "*L Q k"]  # of what is held, at the token before
+    followed: Followed
+    sharper: Float[np.ndarray, "*L"]
+
+
+class Row(NamedTuple):
+    """M positions of an answer, and what is held for them; or with an axis of L in front."""
+
+    x: Float[np.ndarray, "*L M D"]
+    queries: Queries
+    held: Held
+    totals: Float[np.ndarray, "*L M Q k"]
+    followed: Followed  # at the position before
+    at: Int[np.ndarray, "*L"]  # of the first, in Own
+    sharper: Float[np.ndarray, "*L"]
+
+
 class Answered(NamedTuple):
     """Logits of M positions' next tokens; where the last layer's pointer head recalls from."""
 
@@ -76,6 +102,15 @@ class Answered(NamedTuple):
     near: Float[Array, "M C"]  # of the question's and the answer's own
     certainty: Float[Array, " M"]
     followed: Followed
+
+
+class Stepped(NamedTuple):
+    """What L Lanes give."""
+
+    x: Float[np.ndarray, "*L T D"]
+    queries: Queries
+    sums: Float[np.ndarray, "*L T Q k"]
+    answered: Answered
 
 
 class Edge(NamedTuple):
@@ -105,12 +140,9 @@ class Loaded:
         return jax.jit(partial(_read_chunk, self.weights, self.config), donate_argnums=2)
 
     @cached_property
-    def read_own(self):
-        """Reads question and answer.
-
-        (tokens [T], segment [T], state, Own, at) -> (x, gathered, state to cut, Own).
-        """
-        return jax.jit(partial(_read_own, self.weights, self.config), donate_argnums=3)
+    def begin(self):
+        """(tokens [T], segment [T], rows of Own, static) -> (state, Own): reads a question."""
+        return jax.jit(partial(_begin, self.weights, self.config), static_argnums=2)
 
     @cached_property
     def after(self):
@@ -123,6 +155,19 @@ class Loaded:
         return jax.jit(partial(_queries, self.weights, self.config))
 
     @cached_property
+    def step(self):
+        """`steps` of one answer alone; its Own is used up."""
+        return jax.jit(partial(_steps, self.weights, self.config), donate_argnums=2)
+
+    @cached_property
+    def steps(self):
+        """(Lanes, L states, L Owns) -> (Stepped, states to cut, Owns).
+
+        The tokens of L answers go through the weights together.
+        """
+        return jax.jit(partial(_steps, self.weights, self.config))
+
+    @cached_property
     def scan(self):
         """M positions over one stretch of keys, at once.
 
@@ -132,14 +177,32 @@ class Loaded:
         return jax.jit(_scan)
 
     @cached_property
-    def go_on(self):
-        """(Queries, Held, totals [Q, k]) -> the sums at each position [M, Q, k]."""
-        return jax.jit(_go_on)
+    def survey_queries(self):
+        """(tokens [T], segment [T]) -> what each looks for: digits [T, K], scales, weights."""
+        return jax.jit(partial(_survey_queries, self.weights, self.config))
+
+    @cached_property
+    def survey_scan(self):
+        """(digits [M, K], keys, key_scales, valid) -> the best product in each block [M, blocks].
+
+        Digits are whole numbers: multiply by their scale.
+        """
+        return jax.jit(_survey_scan)
+
+    @property
+    def survey_scale(self) -> float:
+        """Of a window's score, in nats."""
+        return float(jnp.exp(self.weights.survey.log_scale))
 
     @cached_property
     def answer(self):
         """(x, Queries, Held, totals [M, Q, k], Own, Followed, at, sharper) -> Answered."""
-        return jax.jit(partial(_answer, self.weights, self.config))
+        return jax.jit(partial(_answer_one, self.weights, self.config))
+
+    @cached_property
+    def answers(self):
+        """(Rows, L Owns) -> Answered of L answers, through the weights together."""
+        return jax.jit(partial(_answers, self.weights, self.config))
 
     @property
     def query_heads(self) -> int:
@@ -176,14 +239,52 @@ def _read_chunk(p, cfg, tokens, segment, state) -> tuple[Chunk, read.ReadState]:
     return Chunk(keys, values, key_scales * real, value_scales * real), state
 
 
-def _read_own(p, cfg, tokens, segment, state, own, at):
-    got, state, _ = decoder.read_ahead(p, cfg, tokens[None], segment[None], state)
+def _begin(p, cfg, tokens, segment, capacity) -> tuple[read.ReadState, Own]:
+    state = read.empty_state(cfg, 1)
+    got, state, _ = decoder.read_chunk(p, cfg, tokens[None], segment[None], state)
     own = Own(
-        jax.lax.dynamic_update_slice(own.key, got.key[0], (at, 0)),
-        jax.lax.dynamic_update_slice(own.value, got.value[0], (at, 0)),
-        jax.lax.dynamic_update_slice(own.seen, tokens != 0, (at,)),
+        jnp.zeros((capacity, cfg.key_dim)),
+        jnp.zeros((capacity, cfg.value_dim)),
+        jnp.zeros(capacity, bool),
     )
-    return got.hidden[0], got.gathered[0], state, own
+    return state, _added(own, got.key[0], got.value[0], tokens != 0, 0)
+
+
+def _steps(p, cfg, lanes, states, owns):
+    tokens, used = lanes.tokens, lanes.used
+    state = read.ReadState(
+        inputs=jnp.concatenate([state.inputs for state in states], 1),
+        segment=jnp.concatenate([state.segment for state in states]),
+    )
+    got, ahead, _ = decoder.read_ahead(p, cfg, tokens, jnp.zeros_like(tokens), state)
+    own = jax.vmap(_added)(_stack(owns), got.key, got.value, tokens != 0, used)
+    queries = _queries(p, cfg, _flat(got.hidden), _flat(got.gathered))
+    queries = jax.tree.map(lambda a: a.reshape(*tokens.shape, *a.shape[1:]), queries)
+    sums = jax.vmap(_go_on)(queries, lanes.held, lanes.totals)
+    rows = Row(got.hidden, queries, lanes.held, sums, lanes.followed, used, lanes.sharper)
+    stepped = Stepped(got.hidden, queries, sums, _answer(p, cfg, rows, own))
+    each = range(len(owns))
+    behind = [
+        read.ReadState(inputs=ahead.inputs[:, i : i + 1], segment=ahead.segment[i : i + 1])
+        for i in each
+    ]
+    return stepped, behind, [jax.tree.map(lambda a, i=i: a[i], own) for i in each]
+
+
+def _stack(trees):
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def _flat(x: Float[Array, "L M *D"]) -> Float[Array, "LM *D"]:
+    return x.reshape(-1, *x.shape[2:])
+
+
+def _added(own, key, value, seen, at) -> Own:
+    return Own(
+        jax.lax.dynamic_update_slice(own.key, key, (at, 0)),
+        jax.lax.dynamic_update_slice(own.value, value, (at, 0)),
+        jax.lax.dynamic_update_slice(own.seen, seen, (at,)),
+    )
 
 
 def _queries(p, cfg, x, gathered) -> Queries:
@@ -228,6 +329,17 @@ def _scan(
     return out, best
 
 
+def _survey_queries(p, cfg, tokens, segment):
+    got, _, _ = decoder.read_chunk(p, cfg, tokens[None], segment[None], read.empty_state(cfg, 1))
+    query, weight = survey.queries(p.survey, cfg, got.hidden[0], got.gathered[0])
+    return *quant.quantise_rows(query), weight
+
+
+def _survey_scan(digits, keys, key_scales, valid):
+    product = quant.int8_scores(digits, keys).astype(jnp.float32) * key_scales.astype(jnp.float32)
+    return jnp.where(valid, product, MASKED).reshape(len(digits), -1, BLOCK).max(-1)
+
+
 def _go_on(queries, held, totals):
     keys = quant.dequantise_rows(held.keys, held.key_scales)
     query = quant.dequantise_rows(queries.digits, queries.scale)
@@ -242,41 +354,52 @@ def _go_on(queries, held, totals):
     return jnp.where(held.valid, sums, MASKED)
 
 
-def _answer(p, cfg, x, queries, held, totals, own, followed, at, sharper) -> Answered:
+def _answer_one(p, cfg, x, queries, held, totals, own, followed, at, sharper) -> Answered:
+    row = Row(x, queries, held, totals, followed, at, sharper)
+    return jax.tree.map(lambda a: a[0], _answers(p, cfg, _stack([row]), (own,)))
+
+
+def _answers(p, cfg, rows, owns) -> Answered:
+    return _answer(p, cfg, rows, _stack(owns))
+
+
+def _answer(p, cfg, rows, own) -> Answered:
+    """M positions of each of L answers: everything has an axis of L in front."""
+    queries, held = rows.queries, rows.held
+    x, shape = _flat(rows.x), rows.x.shape[:2]
     query = quant.dequantise_rows(queries.digits, queries.scale)
-    begins = own.seen & ~jnp.pad(own.seen[:-1], (1, 0))
-    near = jnp.einsum("mqk,ck->mqc", query, own.key)
-    joins = jnp.ones(len(x), bool)
-    near_totals, counts = follow(near, joins, begins, queries.decay, followed)
+    begins = own.seen & ~jnp.pad(own.seen[:, :-1], ((0, 0), (1, 0)))
+    near = jnp.einsum("lmqk,lck->lmqc", query, own.key)
+    joins = jnp.ones(shape, bool)
+    near_totals, counts = jax.vmap(follow)(near, joins, begins, queries.decay, rows.followed)
     near = near_totals / counts[..., None] + queries.own_bonus[..., None]
-    until = at + jnp.arange(len(x))[:, None]
-    seen = own.seen & (jnp.arange(len(own.seen)) <= until)
-    near = jnp.where(seen[:, None], near, MASKED)
-    score = jnp.concatenate([totals / counts[..., None], near], -1) * sharper
-    value = quant.dequantise_rows(held.values, held.value_scales)
-    heads, k = cfg.recall_heads, totals.shape[-1]
+    until = rows.at[:, None] + jnp.arange(shape[1])
+    seen = own.seen[:, None] & (jnp.arange(own.seen.shape[1]) <= until[..., None])
+    near = jnp.where(seen[:, :, None], near, MASKED)
+    score = jnp.concatenate([rows.totals / counts[..., None], near], -1)
+    score = _flat(score * rows.sharper[:, None, None, None])
+    sharper = jnp.repeat(rows.sharper, shape[1])
+    value = _flat(quant.dequantise_rows(held.values, held.value_scales))
+    heads, k = cfg.recall_heads, rows.totals.shape[-1]
     certainty, weight = jnp.ones(len(x)), score
     for i, layer in enumerate(p.answer):
         mine = slice(i * heads, (i + 1) * heads)
         pointer = score[:, mine][:, answer.POINTER_HEAD]
         unseen = UNSEEN * jnp.exp(layer.log_scale[answer.POINTER_HEAD]) * sharper
         certainty = jnp.minimum(certainty, _certainty(pointer, unseen))
-        null = jnp.broadcast_to(answer.null_score(layer, cfg) * sharper, (len(x), heads))
+        null = answer.null_score(layer, cfg) * sharper[:, None]
         weight, nothing = weigh(score[:, mine], null)
         got = jnp.einsum("mhk,mhkv->mhv", weight[..., :k], value[:, mine])
-        got = got + weight[..., k:] @ own.value + nothing[..., None] * layer.null_value
+        of_own = weight[..., k:].reshape(*shape, heads, -1)
+        got = got + _flat(jnp.einsum("lmhc,lcv->lmhv", of_own, own.value))
+        got = got + nothing[..., None] * layer.null_value
         x, _ = answer.layer_update(layer, cfg, x, got)
     pointer = weight[:, answer.POINTER_HEAD]
-    return Answered(
-        decoder.logits(p, x),
-        pointer[:, :k],
-        pointer[:, k:],
-        certainty,
-        Followed(near_totals, counts),
-    )
+    flat = decoder.logits(p, x), pointer[:, :k], pointer[:, k:], certainty
+    return Answered(*(a.reshape(*shape, *a.shape[1:]) for a in flat), Followed(near_totals, counts))
 
 
-def _certainty(score: Float[Array, "M kC"], unseen: Float[Array, ""]) -> Float[Array, " M"]:
+def _certainty(score: Float[Array, "M kC"], unseen: Float[Array, " M"]) -> Float[Array, " M"]:
     """Weight of the keys that were scored beside one as good as `unseen`."""
-    weight, _ = weigh(score[:, None], jnp.full((len(score), 1), unseen))
+    weight, _ = weigh(score[:, None], unseen[:, None])
     return weight[:, 0].sum(-1)

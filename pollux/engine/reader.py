@@ -19,7 +19,8 @@ import numpy as np
 from pollux import prompt
 from pollux.config import BLOCK
 from pollux.engine.model import Chunk, Loaded
-from pollux.media.part import Part
+from pollux.errors import InputError
+from pollux.media.part import TEXT, Part
 from pollux.memory.arrays import joined
 from pollux.memory.reading import Reading
 from pollux.memory.store import PartSpan, Writer
@@ -140,17 +141,20 @@ def read(
     path: Path | None = None,
     report: Report = lambda progress: None,
     update: bool = False,
+    size: int | None = None,
 ) -> Reading:
     """Reads every part, into the file at `path` or memory. Stopped halfway, it leaves nothing.
 
     `update`: parts that the reading at `path` holds already, unchanged, are taken from there.
+    `size`: tokens a step; CHUNK unless there is little to read.
     """
     if path is None:
-        return _read(model, parts, Kept(model), report)
+        return _read(model, parts, Kept(model), report, size=size)
     mine = model.fingerprint, model.tokenizer.fingerprint
     with Writer.create(path, model.shape, *mine) as writer:
         there = update and os.path.lexists(path)
-        return _read(model, parts, writer, report, Reading.open(path, *mine) if there else None)
+        earlier = Reading.open(path, *mine) if there else None
+        return _read(model, parts, writer, report, earlier, size)
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,7 @@ def _read(
     sink: "Writer | Kept",
     report: Report,
     earlier: Reading | None = None,
+    size: int | None = None,
 ) -> Reading:
     known = {((p.name, p.kind, p.note), p.sha256): p for p in earlier.parts} if earlier else {}
     progress, current = Progress(), -1
@@ -176,6 +181,8 @@ def _read(
 
     def runs() -> Iterator[Run]:
         for number, part in enumerate(parts):
+            if part.kind not in TEXT:
+                raise InputError(f"{part.name} is {part.kind}, and this model reads text only")
             header = len(prompt.part_header(model.tokenizer, part.name))
             digest = hashlib.sha256(part.text.encode("utf-8", "replace")).hexdigest()
             about = part.name, part.kind, part.note
@@ -195,7 +202,7 @@ def _read(
             progress.parts_kept += 1
             coming.popleft()
 
-    for chunk, got in memories(model, runs()):
+    for chunk, got in memories(model, runs(), size):
         arrays, at = [np.asarray(array) for array in got], 0
         for run in chunk:
             if run.part != current:

@@ -64,14 +64,22 @@ def logprobs(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum())
 
 
-def choose(logits: np.ndarray, sampling: Sampling, rng: np.random.Generator) -> Chosen:
-    logprob = logprobs(logits)
+def choose(
+    logits: np.ndarray,
+    sampling: Sampling,
+    rng: np.random.Generator,
+    guided: np.ndarray | None = None,
+) -> Chosen:
+    """`guided`: logits to choose by instead; the log-probability told is that of the model."""
+    logprob, by = logprobs(logits), logits if guided is None else guided
     if sampling.temperature == 0:
-        token = int(logits.argmax())
+        token = int(by.argmax())
     else:
-        token = int(rng.choice(len(logits), p=_tempered(logprob, sampling)))
-    likeliest = np.argsort(-logprob, kind="stable")[: sampling.alternatives]
-    alternatives = tuple((int(i), float(logprob[i])) for i in likeliest)
+        token = int(rng.choice(len(by), p=_tempered(logprobs(by), sampling)))
+    alternatives: tuple[tuple[int, float], ...] = ()
+    if sampling.alternatives:
+        likeliest = np.argsort(-logprob, kind="stable")[: sampling.alternatives]
+        alternatives = tuple((int(i), float(logprob[i])) for i in likeliest)
     return Chosen(token=token, logprob=float(logprob[token]), alternatives=alternatives)
 
 

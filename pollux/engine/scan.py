@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exact recall: every key of a reading is scored, stretch by stretch, on disk or in memory."""
 
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +15,10 @@ from pollux.memory.arrays import joined
 from pollux.memory.reading import Reading, Segment
 from pollux.memory.store import SEGMENT
 
-AT_ONCE = 16  # positions that one pass over the keys takes at most
+AT_ONCE = 8  # positions scored together: 16 cost four times as much, out of the cache (0010)
+PAUSE = 16 << 20  # keys times positions, some tenths of a second
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -90,8 +95,14 @@ class Scan:
 
     def __init__(self, model: Loaded, stretches: list[Stretch]):
         self.model, self.stretches = model, stretches
-        self.totals = [jnp.zeros((model.query_heads, len(s.keys))) for s in stretches]
+        sizes = {len(stretch.keys) for stretch in stretches}
+        zeros = {size: jnp.zeros((model.query_heads, size)) for size in sizes}
+        self.totals: list[jax.Array] = [zeros[len(stretch.keys)] for stretch in stretches]
         self.waiting: list[Queries] = []
+        self.fresh = True  # nothing has been scored
+        self.pieces: list[list[np.ndarray]] = []  # what is gone over the keys with
+        self.edges: list[Edge] = []  # for each piece
+        self.highest: list[jax.Array] = []  # maximum of each block, for each stretch gone over
 
     def add(self, queries: Queries) -> None:
         """Positions to be scored when next there is something to recall."""
@@ -99,27 +110,39 @@ class Scan:
 
     def recall(self) -> Hits:
         """The top k of every head over all keys, at the position added last."""
-        digits = jnp.concatenate([queries.digits for queries in self.waiting])
-        scale = jnp.concatenate([queries.scale for queries in self.waiting])
-        decay = jnp.concatenate([queries.decay for queries in self.waiting])
-        self.waiting, at, best = [], 0, []
-        while at < len(digits):
-            size = min(AT_ONCE, 1 << ((len(digits) - at).bit_length() - 1))  # few to compile
-            now = slice(at, at + size)
-            best = self._score(digits[now], scale[now], decay[now])
-            at += size
-        return self._best(best)
+        return run(recall([self]))[0]
 
-    def _score(self, digits: jax.Array, scale: jax.Array, decay: jax.Array) -> list[np.ndarray]:
-        """Adds some positions to the totals of all stretches; the maximum of each block."""
-        totals, best, edge = [], [], None
-        none = Edge(
-            jnp.zeros((AT_ONCE, digits.shape[-1]), jnp.int8),
+    def begin(self) -> int:
+        """Makes ready to go over the keys; says for how many positions."""
+        asked = [(queries.digits, queries.scale, queries.decay) for queries in self.waiting]
+        rows = [np.concatenate(arrays) for arrays in zip(*asked, strict=True)]
+        if self.fresh and (count := len(rows[0])) <= AT_ONCE:
+            # One pass of a few more is quicker than several: nothing in front adds nothing.
+            front = (1 << (count - 1).bit_length()) - count
+            rows = [np.pad(a, ((front, 0), *[(0, 0)] * (a.ndim - 1))) for a in rows]
+        self.waiting, self.pieces, self.fresh, at = [], [], False, 0
+        while at < len(rows[0]):
+            size = min(AT_ONCE, 1 << ((len(rows[0]) - at).bit_length() - 1))  # few to compile
+            self.pieces.append([array[at : at + size] for array in rows])
+            at += size
+        heads, width = rows[0].shape[1:]
+        self.none = Edge(
+            jnp.zeros((AT_ONCE, width), jnp.int8),
             jnp.zeros(AT_ONCE, jnp.float16),
-            jnp.zeros((scale.shape[1], AT_ONCE)),
+            jnp.zeros((heads, AT_ONCE)),
         )
-        for stretch, total in zip(self.stretches, self.totals, strict=True):
-            sums, highest = self.model.scan(
+        self.edges, self.highest = [self.none] * len(self.pieces), []
+        return at
+
+    def go_over(self, number: int) -> None:
+        """Adds the positions to the totals of one stretch, which come in order."""
+        stretch, total = self.stretches[number], self.totals[number]
+        following = self.stretches[number + 1 : number + 2]
+        for i, (digits, scale, decay) in enumerate(self.pieces):
+            edge = self.edges[i] if stretch.goes_on else self.none
+            if following and following[0].goes_on:
+                self.edges[i] = _edge(stretch.keys, stretch.key_scales, total)
+            total, highest = self.model.scan(
                 digits,
                 scale,
                 decay,
@@ -128,13 +151,13 @@ class Scan:
                 stretch.valid,
                 stretch.since,
                 total,
-                edge if edge is not None and stretch.goes_on else none,
+                edge,
             )
-            edge = _edge(stretch.keys, stretch.key_scales, total)
-            totals.append(sums)
-            best.append(highest)
-        self.totals = totals
-        return [np.asarray(highest) for highest in best]
+        self.totals[number] = total
+        self.highest.append(highest)
+
+    def end(self) -> Hits:
+        return self._best([np.asarray(highest) for highest in self.highest])
 
     def _best(self, blocks: list[np.ndarray]) -> Hits:
         """The exact top k: all of them lie in the k blocks with the highest maxima."""
@@ -158,6 +181,38 @@ class Scan:
 
 
 NOTHING = np.float32(-1e30)
+
+
+def recall(scans: Sequence[Scan]) -> Generator[None, None, list[Hits]]:
+    """What each recalls of the same reading: its keys are gone through once, for all of them.
+
+    Pauses from time to time, so that something else can be done between. Nothing is stacked: that
+    would move more memory than it saves (docs/decisions/0010-batching.md).
+    """
+    positions, since = sum(scan.begin() for scan in scans), 0
+    for number, stretch in enumerate(scans[0].stretches):
+        for scan in scans:
+            scan.go_over(number)
+        since += positions * len(stretch.keys)
+        if since >= PAUSE:
+            jax.block_until_ready([scan.highest[-1] for scan in scans])
+            since = 0
+            yield
+    return [scan.end() for scan in scans]
+
+
+def run(making: Generator[Any, None, Made]) -> Made:
+    """To its end, without a pause."""
+    while True:
+        try:
+            next(making)
+        except StopIteration as stop:
+            return stop.value
+
+
+def total_bytes(model: Loaded, stretches: Sequence[Stretch]) -> int:
+    """What one answer takes besides the reading: a number for each key and head."""
+    return 4 * model.query_heads * sum(len(stretch.keys) for stretch in stretches)
 
 
 def _largest(x: np.ndarray, count: int) -> np.ndarray:

@@ -6,8 +6,10 @@ name and text.
 """
 
 import hashlib
+import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pollux.cache import cache_directory
@@ -28,24 +30,36 @@ def read_or_open(
     model: Loaded,
     parts: Sequence[Part],
     report: reader.Report = lambda progress: None,
+    directory: Path | None = None,
 ) -> tuple[Reading, bool]:
     """The reading of these parts, and whether it was there already."""
-    path = shelf() / f"{_key(model, parts)}.reading"
-    mine = model.fingerprint, model.tokenizer.fingerprint
-    if path.exists():
-        try:
-            reading = Reading.open(path, *mine)
-            path.touch()
-            return reading, True
-        except ReadingError:
-            shutil.rmtree(path, ignore_errors=True)  # damaged: it can be made again
-    path.parent.mkdir(parents=True, exist_ok=True)
+    directory, key = directory or shelf(), key_of(model, parts)
+    if reading := find(model, key, directory):
+        return reading, True
+    path = directory / f"{key}.reading"
+    directory.mkdir(parents=True, exist_ok=True)
     reading = reader.read(model, parts, path, report)
     _make_room(keep=path)
     return reading, False
 
 
-def _key(model: Loaded, parts: Sequence[Part]) -> str:
+def find(model: Loaded, key: str, directory: Path) -> Reading | None:
+    """The reading that is kept under this key."""
+    path = directory / f"{key}.reading"
+    if not path.exists():
+        return None
+    try:
+        reading = Reading.open(path, model.fingerprint, model.tokenizer.fingerprint)
+        os.utime(path)
+        return reading
+    except OSError:  # another one made room just now
+        return None
+    except ReadingError:
+        shutil.rmtree(path, ignore_errors=True)  # damaged: it can be made again
+        return None
+
+
+def key_of(model: Loaded, parts: Sequence[Part]) -> str:
     digest = hashlib.sha256(f"{model.fingerprint} {model.tokenizer.fingerprint}".encode())
     for part in parts:
         text = hashlib.sha256(part.text.encode("utf-8", "replace")).hexdigest()
@@ -54,9 +68,10 @@ def _key(model: Loaded, parts: Sequence[Part]) -> str:
 
 
 def _make_room(keep: Path) -> None:
-    readings = sorted(shelf().glob("*.reading"), key=lambda path: -path.stat().st_mtime)
+    readings = sorted(keep.parent.glob("*.reading"), key=lambda path: -path.stat().st_mtime)
     used = 0
     for path in readings:
-        used += sum(file.stat().st_size for file in path.iterdir())
+        with suppress(OSError):  # another one makes room too
+            used += sum(file.stat().st_size for file in path.iterdir())
         if used > SHELF_BYTES and path != keep:
             shutil.rmtree(path, ignore_errors=True)

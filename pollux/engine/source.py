@@ -69,13 +69,6 @@ def cited(
     return tuple(s for s in found if s.weight >= 0.1)
 
 
-def passages(
-    reading: Reading, tokenizer: Tokenizer, looks: list[Look], most: int = 5
-) -> tuple[Source, ...]:
-    """What the question itself brought to mind, best first: recall where the answer would begin."""
-    return _ranked(reading, tokenizer, looks[:1], most, margin=40)
-
-
 def _ranked(
     reading: Reading, tokenizer: Tokenizer, looks: list[Look], most: int, margin: int
 ) -> tuple[Source, ...]:

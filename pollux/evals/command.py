@@ -250,6 +250,86 @@ def _run_needle(
     )
 
 
+@app.command()
+def loss(
+    document: Annotated[
+        list[str] | None,
+        typer.Option(help="book, code, or a file or directory; may be repeated."),
+    ] = None,
+    tokens: Annotated[
+        str | None, typer.Option(help="Of each document, about, as in 1M. By default all.")
+    ] = None,
+    points: Annotated[int, typer.Option(help="Stretches, evenly spaced on a log scale.")] = 20,
+    positions: Annotated[int, typer.Option(help="Tokens predicted in each stretch.")] = 1_000,
+    seed: Annotated[int, typer.Option(help="Draws other positions and shuffles files.")] = 0,
+    weights: Annotated[
+        Path | None, typer.Option(help="By default spark, from the package.")
+    ] = None,
+    wheel: Annotated[
+        Path | None, typer.Option(help="A copy of the jax 0.4.23 wheel, for code.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Directory: loss.json and .png.")
+    ] = Path("eval-loss"),
+) -> None:
+    """How running text is predicted, by how much came before it, with the power law it follows.
+
+    docs/loss.md says how positions are drawn, and what it costs.
+    """
+    from importlib.util import find_spec
+
+    import pollux
+    from pollux.evals import loss as evaluation
+    from pollux.evals import loss_report as report
+    from pollux.plan.report import tokens_of
+
+    if not find_spec("matplotlib"):
+        raise InputError("the picture needs matplotlib: install pollux[train]")
+    if points < report.LEAST_POINTS or positions < 2 or seed < 0:
+        raise InputError(
+            f"--points must be {report.LEAST_POINTS} or more, --positions 2, and --seed 0"
+        )
+    model, limit = pollux.load(weights).loaded, tokens_of(tokens) if tokens else None
+    drawn = {"points": points, "positions": positions, "seed": seed}
+    settings = {"weights": model.fingerprint, "tokenizer": model.tokenizer.fingerprint} | drawn
+    curves: list[evaluation.Curve] = []
+    with rich.progress.Progress(console=console) as progress:
+        names = document or list(evaluation.DOCUMENTS)
+        task = progress.add_task("", total=len(names))
+
+        def shown(told: str, share: float | int) -> None:
+            progress.update(task, description=told, advance=share)
+
+        for name in names:
+            parts = evaluation.parts_of(name, wheel, limit, seed)
+            curves.append(evaluation.measure(model, name, parts, **drawn, report=shown))
+            report.save(curves, settings | {"limit": limit}, output)
+    rich.console.Console().print(_loss_table(curves))
+    for curve in curves:
+        found = f"cumulative loss of {curve.document}: {report.law(curve)}"
+        rich.console.Console().print(found, markup=False, highlight=False)
+    console.print(f"every stretch: {output}/loss.json; the picture: loss.png", markup=False)
+
+
+def _loss_table(curves: list) -> rich.table.Table:
+    table = rich.table.Table(
+        *("document", "tokens", "first", "last", "cumulative", "read s", "sample s"),
+        title="nats a token: in the first stretch, in the last, of the whole; standard errors",
+    )
+    for curve in curves:
+        first, last = curve.stretches[0], curve.stretches[-1]
+        table.add_row(
+            curve.document,
+            f"{curve.tokens:,}",
+            f"{first.loss:.3f} ± {first.error:.3f}",
+            f"{last.loss:.3f} ± {last.error:.3f}",
+            f"{last.cumulative:.3f} ± {last.cumulative_error:.3f}",
+            f"{curve.read_seconds:.1f}",
+            f"{curve.sample_seconds:.1f}",
+        )
+    return table
+
+
 def _needle_table(made: dict) -> rich.table.Table:
     from pollux.evals.needle_report import label
     from pollux.evals.score import Score
@@ -269,6 +349,75 @@ def _needle_table(made: dict) -> rich.table.Table:
         ]
         table.add_row(family, *cells)
     return table
+
+
+@app.command()
+def translate(
+    language: Annotated[
+        list[str] | None,
+        typer.Option(help="made-up (by default) or kalamang; may be repeated."),
+    ] = None,
+    shots: Annotated[
+        list[int] | None,
+        typer.Option(help="Example sentences given, of made-up languages; may be repeated."),
+    ] = None,
+    trials: Annotated[
+        int, typer.Option(help="Sentences for each number of examples, or each direction.")
+    ] = 100,
+    seed: Annotated[int, typer.Option(help="Draws other languages and sentences.")] = 0,
+    weights: Annotated[
+        Path | None, typer.Option(help="By default spark, from the package.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="JSON with every sentence.")
+    ] = Path("eval-translate.json"),
+    fill: Annotated[
+        Path | None, typer.Option(help="A copy of docs/translate.md, to put the tables into.")
+    ] = None,
+) -> None:
+    """A language learnt from the context: made-up ones, exact match; Kalamang, chrF.
+
+    docs/translate.md says what is given and how it is judged.
+    """
+    import pollux
+    from pollux.evals import kalamang
+    from pollux.evals import translate as evaluation
+
+    languages = _chosen(language or ["made-up"], list(evaluation.LANGUAGES), "language")
+    given = sorted({*(evaluation.SHOTS if shots is None else shots)})
+    evaluation.check(languages, given, trials, seed)
+    model = pollux.load(weights)
+    made: list[evaluation.Trial] = []
+    results: list[evaluation.Translated] = []
+    with rich.progress.Progress(console=console) as progress:
+        if "made-up" in languages:
+            total = trials * len(given) * len(evaluation.TASKS)
+            task = progress.add_task("made-up", total=total)
+            for trial in evaluation.made_up(model, given, trials, seed):
+                made.append(trial)
+                progress.advance(task)
+        if "kalamang" in languages:
+            total = trials * len(kalamang.CONTEXTS) * len(evaluation.DIRECTIONS)
+            task = progress.add_task("kalamang", total=total)
+            for found in evaluation.of_kalamang(model, trials, seed):
+                results += [found] if found else []
+                progress.advance(task, found is None)
+    about = {"weights": model.loaded.fingerprint, "sentences": trials, "seed": seed}
+    evaluation.save(evaluation.as_dict(made, results, about), output)
+    for name, rows in evaluation.tables(made, results).items():
+        _print_rows(rows)
+        if fill:
+            evaluation.fill(fill, name, rows)
+    console.print(f"every sentence: {output}", markup=False)
+
+
+def _print_rows(rows: list[list[str]]) -> None:
+    """The first row is the header."""
+    header, *rest = rows
+    table = rich.table.Table(*header)
+    for row in rest:
+        table.add_row(*row)
+    rich.console.Console().print(table)
 
 
 def _chosen(given: list[str] | None, known: list[str], what: str) -> list[str]:

@@ -11,9 +11,9 @@ import jax
 import numpy as np
 
 import pollux
-from pollux.engine.answer import Respondent, question_tokens
-from pollux.engine.continuation import Continuation
-from pollux.engine.source import Look
+from pollux.config import BLOCK
+from pollux.engine.answer import question_tokens
+from pollux.engine.survey import survey
 from pollux.errors import InputError
 from pollux.evals import minilm
 from pollux.media.part import Part
@@ -22,6 +22,7 @@ from pollux.tokenizer import Tokenizer
 
 SYSTEMS = "pollux", "bm25", "minilm"
 SHOWN = 5  # passages
+LIKELY = 100  # passages whose exact score is computed
 # Of every size that MiniLM's batches have, so that nothing is compiled while the clock runs.
 WARM_UP = "Nobody knew that the rain would go on until Sunday. ", (2, 4, 7, 10, 14, 20)
 
@@ -43,17 +44,31 @@ class PolluxIndex:
         self.reading = model.read(Part(name="passages.txt", kind="text", text=text))
         self.passage = passage_numbers(self.reading, model.loaded.tokenizer, passages)
         self.respondent = model.respondent(self.reading)
-        self.other: list[bool] = []
+        inside = np.flatnonzero(self.passage >= 0)
+        first = np.flatnonzero(np.diff(self.passage[inside], prepend=-1))
+        self.first = inside[first]
+        self.end = np.append(inside[first[1:] - 1], inside[-1]) + 1
 
     @property
     def nbytes(self) -> int:
         return self.reading.nbytes
 
     def best(self, question: str) -> list[int]:
-        """The passages recalled where the answer would begin."""
-        look, other = recalled(self.respondent, question)
-        self.other.append(other)
-        return gathered(look, self.passage)
+        """The passages by how well the question's tokens match in them; exactly, of the best."""
+        made, model = self.respondent, self.respondent.model
+        found = survey(model, self.reading, made.stretches, question_tokens(model, question))
+        block = np.stack([self.first // BLOCK, (self.end - 1) // BLOCK + 1], 1).ravel()
+        padded = np.pad(found.best, ((0, 0), (0, 2)), constant_values=-1.0)
+        roughly = found.weight @ np.maximum.reduceat(padded, block, 1)[:, ::2]
+        likely = np.argsort(-roughly, kind="stable")[:LIKELY].tolist()
+        exact = {
+            i: found.matches(int(self.first[i]), int(self.end[i])).max(1).sum() for i in likely
+        }
+        return sorted(exact, key=lambda i: -exact[i])[:SHOWN]
+
+    def answers_with_passages(self, question: str) -> bool:
+        """Whether that is how the model answers: the question is none of its skills'."""
+        return self.respondent.ask(question, pollux.Sampling(max_tokens=1)).kind == "other"
 
 
 def passage_numbers(reading: Reading, tokenizer: Tokenizer, passages: Sequence[str]) -> np.ndarray:
@@ -66,26 +81,6 @@ def passage_numbers(reading: Reading, tokenizer: Tokenizer, passages: Sequence[s
     numbers = np.full(len(reading), -1)
     numbers[part.text_start : part.end] = owner[line]
     return numbers
-
-
-def recalled(respondent: Respondent, question: str) -> tuple[Look, bool]:
-    """What the question brings to mind, and whether the answer to it is `<other>`."""
-    asked = question_tokens(respondent.model, question)
-    made = Continuation(respondent.model, respondent.reading, respondent.stretches, asked, 1)
-    made.advance([int(asked[-1])])
-    first = made.recall(0)
-    other = respondent.model.tokenizer.control["<other>"]
-    return first.look, int(first.logits.argmax()) == other
-
-
-def gathered(look: Look, passage: np.ndarray) -> list[int]:
-    """Passages by the sum of the weights that fall into them, best first, SHOWN at most."""
-    positions, weights = look
-    total: dict[int, float] = {}
-    for number, weight in zip(passage[positions].tolist(), weights.tolist(), strict=True):
-        if number >= 0 and weight > 0:
-            total[number] = total.get(number, 0.0) + weight
-    return sorted(total, key=lambda number: -total[number])[:SHOWN]
 
 
 class Bm25Index:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From files to parts. Text and code so far; any other medium is refused by name."""
+"""From files to parts: text and code whole; images, sound, film and PDF piece by piece."""

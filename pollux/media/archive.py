@@ -110,7 +110,7 @@ def zip_members(file: File, limits: Limits) -> Iterator[Member]:
         archive = zipfile.ZipFile(file)
         infos = sorted(archive.infolist(), key=lambda info: info.filename.split("/"))
     if any(info.filename == "[Content_Types].xml" for info in infos):
-        raise Unreadable("is an Office document", "this version reads text and code")
+        raise Unreadable("is an Office document", "save it as PDF or text")
     for info in infos:
         if info.is_dir():
             continue

@@ -5,19 +5,21 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pollux.errors import InputError
 from pollux.media.archive import File, archive_format, damage_told, expanded, members
 from pollux.media.code import kind_of
+from pollux.media.content import Content
 from pollux.media.directory import walk
-from pollux.media.document import Stream, decode, read_bytes, read_within, refuse_head, too_large
+from pollux.media.document import Stream, decode, read_within, refuse_head, too_large
 from pollux.media.file import open_regular, refuse_special, status
 from pollux.media.limits import LIMITS, Limits, Tally, Unreadable
-from pollux.media.part import Part, one_line
-from pollux.media.signature import HEAD
+from pollux.media.part import TEXT, Kind, Part, one_line
+from pollux.media.signature import HEAD, medium
+from pollux.media.stream import media_part, unseen
 
 STDIN = "-"
 _READ_ALREADY = "was read already"
@@ -35,9 +37,10 @@ class Skipped:
 class Opened(Iterator[Part]):
     """The parts, one at a time; `skipped` fills while they are taken."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, kinds: Collection[Kind]) -> None:
         self.skipped: list[Skipped] = []
         self.limits = limits
+        self.kinds = kinds
         self.tally = Tally(limits)
         self.seen: set[str] = set()  # real paths: no file is read twice
         self.parts: Iterator[Part] = iter(())
@@ -50,9 +53,14 @@ class Opened(Iterator[Part]):
 
 
 def open_parts(
-    paths: Sequence[str | Path] | Path, *, skip_unreadable: bool = False, limits: Limits = LIMITS
+    paths: Sequence[str | Path] | Path,
+    *,
+    kinds: Collection[Kind] = TEXT,
+    skip_unreadable: bool = False,
+    limits: Limits = LIMITS,
 ) -> Opened:
-    """Text and code of files, directories and archives; "-" is standard input.
+    """Text and code, and media of these `kinds`, of files, directories and archives; "-" is
+    standard input.
 
     A file gives one part, named as it is; a directory gives one for each file in it, in sorted
     order, named by the path from the directory on (`src/app.py`), and so does an archive. In a
@@ -63,11 +71,11 @@ def open_parts(
     sources = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not sources:
         raise InputError("no input is named; name a file, a directory, or - for standard input")
-    opened = Opened(limits)
+    opened = Opened(limits, kinds)
     sound = []
     for source, name in zip(sources, part_names(sources), strict=True):
         try:
-            _check(source, limits)
+            _check(source, kinds, limits)
             sound.append((source, name))
         except Unreadable as error:
             if not skip_unreadable:
@@ -100,7 +108,7 @@ def part_names(sources: Sequence[str | Path]) -> list[str]:
     ]
 
 
-def _check(source: str | Path, limits: Limits) -> None:
+def _check(source: str | Path, kinds: Collection[Kind], limits: Limits) -> None:
     """Finds what is named wrongly before the first part is read, which may take minutes."""
     if str(source) == STDIN:
         return
@@ -114,9 +122,13 @@ def _check(source: str | Path, limits: Limits) -> None:
         if archive_format(file):
             return
         stream = expanded(file)
-        refuse_head(stream.read(HEAD))
-        if stream is file and found.st_size > limits.max_bytes:
-            raise too_large(limits.max_bytes)
+        head = stream.read(HEAD)
+        kind = _medium(head, kinds)
+        if kind is None:
+            refuse_head(head)
+        most = limits.max_bytes if kind is None else limits.max_media_bytes
+        if stream is file and found.st_size > most:
+            raise too_large(most)
 
 
 def _parts(
@@ -149,21 +161,21 @@ def _source_parts(opened: Opened, source: str | Path, name: str) -> Iterator[Par
     else:
         opened.seen.add(real)
         with open_regular(path) as file:
-            yield from _file_parts(opened, file, name)
+            yield from _file_parts(opened, file, name, path)
 
 
 def _standard_input(limits: Limits) -> io.BytesIO:
     return io.BytesIO(read_within(sys.stdin.buffer, limits.max_bytes))
 
 
-def _file_parts(opened: Opened, file: File, name: str) -> Iterator[Part]:
+def _file_parts(opened: Opened, file: File, name: str, path: Path | None = None) -> Iterator[Part]:
     with damage_told():
         is_archive = bool(archive_format(file))
     if is_archive:
         yield from _archive_parts(opened, file, name)
     else:
         opened.tally.count_file()
-        yield _part(opened, expanded(file), name)
+        yield _file_part(opened, file, name, path)
 
 
 def _archive_parts(opened: Opened, file: File, name: str) -> Iterator[Part]:
@@ -202,7 +214,7 @@ def _directory_parts(opened: Opened, path: Path, name: str) -> Iterator[Part]:
             continue
         try:
             with open_regular(entry.path) as file:
-                part = _part(opened, expanded(file), inside)
+                part = _file_part(opened, file, inside, entry.path)
         except Unreadable as error:
             opened.skip(inside, error.reason)
             continue
@@ -213,12 +225,37 @@ def _directory_parts(opened: Opened, path: Path, name: str) -> Iterator[Part]:
         raise _nothing_in(opened.skipped[before:])
 
 
-def _part(opened: Opened, stream: Stream, name: str) -> Part:
+def _file_part(opened: Opened, file: File, name: str, path: Path | None) -> Part:
+    stream = expanded(file)
+    return _part(opened, stream, name, path if stream is file else None)
+
+
+def _part(opened: Opened, stream: Stream, name: str, path: Path | None = None) -> Part:
+    """`path`: where the stream's very bytes are on disk, if they are; a medium stays there."""
+    limits = opened.limits
     with damage_told():
-        data = read_bytes(stream, opened.limits.max_bytes)
+        head = stream.read(HEAD)
+        kind = _medium(head, opened.kinds)
+        if kind is None:
+            refuse_head(head)
+            data = read_within(stream, limits.max_bytes, head)
+        else:
+            data = b"" if path else read_within(stream, limits.max_held_bytes, head)
     opened.tally.count_bytes(len(data))
+    if kind is not None:
+        content = Content(path=path, data=bytes(data))
+        return media_part(content, one_line(name), kind, opened.kinds, limits)
     text, note = decode(data)
     return Part(name=one_line(name), kind=kind_of(name), text=text, note=note)
+
+
+def _medium(head: bytes, kinds: Collection[Kind]) -> Kind | None:
+    """What to decode it as; None for what may be text. Raises Unreadable for a kind not wanted."""
+    name, kind = medium(head)
+    played = kind in ("audio", "video")  # which of them shows when it is opened
+    if kind is None or kind in kinds or played and ("audio" in kinds or "video" in kinds):
+        return kind
+    raise Unreadable(f"is {name}", unseen(kinds))
 
 
 def _nothing_in(skipped: list[Skipped]) -> Unreadable:

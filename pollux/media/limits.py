@@ -18,9 +18,14 @@ class Unreadable(Exception):
 class Limits:
     """Sizes in bytes, of the content once decompressed. Files count whether read or skipped."""
 
-    max_bytes: int = 2 << 30
+    max_bytes: int = 2 << 30  # of text
     max_files: int = 100_000
     max_total_bytes: int = 8 << 30
+    max_media_bytes: int = 256 << 30  # of a medium on disk, which is never read whole
+    max_held_bytes: int = 256 << 20  # of one that is in an archive or compressed: it is held
+    max_pixels: int = 64 << 20  # of a picture or a frame, decoded
+    max_seconds: int = 240 * 3600  # of sound or film
+    max_pages: int = 20_000
 
 
 LIMITS = Limits()

@@ -14,12 +14,15 @@ from pathlib import Path
 
 from pollux.errors import InputError
 from pollux.media.archive import archive_format, damage_told, expanded
+from pollux.media.content import Content
 from pollux.media.directory import walk
 from pollux.media.document import decode, read_bytes, refuse_head, too_large
 from pollux.media.file import open_regular
 from pollux.media.inputs import STDIN, open_parts
 from pollux.media.limits import LIMITS, Limits, Tally, Unreadable
-from pollux.media.signature import HEAD, compression
+from pollux.media.part import TEXT
+from pollux.media.signature import HEAD, compression, medium
+from pollux.media.stream import media_part
 
 SAMPLE = 1 << 20  # bytes, of all files together
 SLICE = 1 << 14  # bytes taken at a place
@@ -89,13 +92,18 @@ def _look(found: Found, path: Path, named: bool) -> None:
     found.tally.count_file()
     try:
         with open_regular(path) as file, damage_told():
+            limits = found.tally.limits
             if named and archive_format(file):
-                for part in open_parts([path], limits=found.tally.limits):
+                for part in open_parts([path], limits=limits):
                     found.add_text(part.text)
                 return
             head = file.read(HEAD)
             file.seek(0)
-            most = found.tally.limits.max_bytes
+            if medium(head)[1] == "pdf":
+                content = Content(path=path)
+                found.add_text(media_part(content, "a.pdf", "pdf", TEXT, limits).text)
+                return
+            most = limits.max_bytes
             if compression(head) or head.startswith(_MARKS):
                 found.add_text(decode(read_bytes(expanded(file), most))[0])
                 return

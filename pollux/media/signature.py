@@ -4,10 +4,12 @@
 import re
 
 from pollux.media.limits import Unreadable
+from pollux.media.part import Kind
 
 HEAD = 65536  # bytes looked at before the rest is read
 
-_NOT_YET = "this version reads text and code"
+_UNREAD = "this model reads text only"
+_AS_PDF = "save it as PDF or text"
 _PACKED = "unpack it and name what is inside"
 
 # (first bytes, what it is). RIFF, ISO media and the like, told apart further in, are below.
@@ -20,17 +22,29 @@ _MEDIA = (
     (b"MM\0*", "a TIFF image"),
     (b"8BPS\0", "a Photoshop image"),
     (b"\0\0\1\0", "an icon"),
+    (b"icns\0", "an icon"),
+    (b"qoif\0", "a QOI image"),
+    (b"DDS |\0", "a DDS image"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
     (b"\0\0\0\x0cJXL \r\n", "a JPEG XL image"),
     (b"\xff\x0a", "a JPEG XL image"),
     (b"\0\0\0\x0cjP  \r\n", "a JPEG 2000 image"),
     (b"fLaC", "a FLAC recording"),
     (b"MThd\0", "a MIDI file"),
     (b"#!AMR", "an AMR recording"),
+    (b".snd\0", "an AU recording"),
+    (b"caff\0", "a CAF recording"),
+    (b"riff\x2e\x91\xcf\x11", "a WAV recording"),
+    (b"MAC \x96\x0f", "a Monkey's Audio recording"),
     (b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
     (b"FLV\1", "a Flash video"),
+    (b".RMF\0", "a RealMedia video"),
+    (b"DKIF\0\0", "an IVF video"),
+    (b"YUV4MPEG2 ", "a YUV4MPEG video"),
+    (b"\x06\x0e\x2b\x34", "an MXF video"),
     (b"\0\0\1\xba", "an MPEG video"),
     (b"\0\0\1\xb3", "an MPEG video"),
-    (b"0&\xb2u\x8ef\xcf\x11", "a Windows Media file"),
+    (b"0&\xb2u\x8ef\xcf\x11", "a Windows Media video"),
     (b"%PDF-", "a PDF document"),
     (b"AT&TFORM", "a DjVu document"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document"),
@@ -75,16 +89,32 @@ _ISO_MEDIA = (
     (b"M4A", "an M4A recording"),
     (b"qt  ", "a QuickTime video"),
 )
+_KINDS: dict[str, Kind] = {  # by the name or its last word
+    "a PDF document": "pdf",
+    "icon": "image",
+    "image": "image",
+    "recording": "audio",
+    "video": "video",
+}
+_PIXMAP = re.compile(rb"P[456]\s+\d+\s+\d+\s")
+_BINARY = re.compile(rb"[\0-\x08]")
+_TRANSPORT = ((0, 188), (4, 192))  # where MPEG packets begin, and their length: TS and M2TS
 
 
 def refuse_media(head: bytes) -> None:
     """Raises Unreadable, with its name, for what is a known format but neither text nor code."""
     if name := _archive(head):
         if name in ("an Office document", "an EPUB book", "an OpenDocument file"):
-            raise Unreadable(f"is {name}", _NOT_YET)
+            raise Unreadable(f"is {name}", _AS_PDF)
         raise Unreadable(f"is {name}", _PACKED)
     if name := _medium(head):
-        raise Unreadable(f"is {name}", _NOT_YET)
+        raise Unreadable(f"is {name}", _UNREAD)
+
+
+def medium(head: bytes) -> tuple[str, Kind | None]:
+    """What it is, as in "a PNG image", and as what it might be decoded; None for what is not."""
+    name = "" if _archive(head) else _medium(head)
+    return name, _KINDS.get(name, _KINDS.get(name.rpartition(" ")[2]))
 
 
 def compression(head: bytes) -> str:
@@ -117,13 +147,15 @@ def _archive(head: bytes) -> str:
 
 
 def _medium(head: bytes) -> str:
-    if head.startswith(b"RIFF") and len(head) >= 12:
+    if head.startswith((b"RIFF", b"RF64")) and len(head) >= 12:
         return _RIFF.get(head[8:12], "")
     if head.startswith(b"OggS"):
         return next((name for magic, name in _OGG if magic in head[:128]), "an Ogg recording")
     if head[4:8] == b"ftyp" and head[:2] == b"\0\0":
         brand = head[8:12]
         return next((name for magic, name in _ISO_MEDIA if brand.startswith(magic)), "an MP4 video")
+    if head[4:8] in (b"moov", b"wide", b"mdat") and head[0] == 0:  # before there was ftyp
+        return "a QuickTime video"
     if head.startswith(b"FORM") and head[8:12] in (b"AIFF", b"AIFC"):
         return "an AIFF recording"
     # "BM" and "ID3" also begin sentences: what follows must be binary.
@@ -133,6 +165,13 @@ def _medium(head: bytes) -> str:
         return "an MP3 recording"
     if sync := _SOUND_SYNC.match(head):
         return "an AAC recording" if sync[1] in b"\xf0\xf1\xf8\xf9" else "an MP3 recording"
+    if head.startswith(b"wvpk") and b"\0" in head[4:16]:
+        return "a WavPack recording"
+    if _PIXMAP.match(head) and _BINARY.search(head):
+        return "a PNM image"
+    for first, length in _TRANSPORT:
+        if head[first : first + 3 * length : length] == b"GGG" and b"\0" in head[:192]:
+            return "an MPEG video"
     if head.startswith(b"MZ") and b"\0" in head[:64]:
         return "a program"
     return next((name for magic, name in _MEDIA if head.startswith(magic)), "")

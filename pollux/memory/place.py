@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where in the user's files a position of a reading is: part, line, column, byte, time.
+"""Where in the user's files a position of a reading is: part, line, column, byte, time, page.
 
 Everything is counted from the tokens: a newline is always a token of its own, and a token knows
 its bytes.
@@ -31,6 +31,9 @@ class Decoder(Protocol):
     def newline(self) -> int: ...
 
     @property
+    def form_feed(self) -> int: ...
+
+    @property
     def byte_lengths(self) -> np.ndarray: ...
 
     def decode(self, ids: Iterable[int]) -> str: ...
@@ -38,15 +41,21 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Line and column count from 1, in characters; `byte` from 0, both in the part's text."""
+    """Line and column count from 1, in characters; `byte` from 0, both in the part's text.
+
+    `page`, from 1, is that of a PDF.
+    """
 
     part: str
     line: int
     column: int
     byte: int
     time: str | None = None
+    page: int | None = None
 
     def __str__(self) -> str:
+        if self.page is not None:
+            return f"{self.part} page {self.page}"
         return f"{self.part}:{self.line}" + (f" ({self.time})" if self.time else "")
 
 
@@ -62,6 +71,7 @@ def place_of(reading: Reading, tokenizer: Decoder, position: int) -> Place:
         column=column_of(reading, tokenizer, part, start, position),
         byte=bytes_between(reading, tokenizer, part.text_start, position),
         time=time_above(reading, tokenizer, part, newlines),
+        page=page_of(reading, tokenizer, part, position),
     )
 
 
@@ -89,6 +99,14 @@ def line_text(reading: Reading, tokenizer: Decoder, position: int) -> str:
 def newlines_between(reading: Reading, tokenizer: Decoder, start: int, end: int) -> np.ndarray:
     """Positions of newlines, int64, ascending."""
     return np.flatnonzero(reading.tokens[start:end] == tokenizer.newline) + start
+
+
+def page_of(reading: Reading, tokenizer: Decoder, part: PartSpan, position: int) -> int | None:
+    """Counted from 1: a form feed begins every page of a PDF but the first."""
+    if part.kind != "pdf":
+        return None
+    ids = reading.tokens[part.text_start : position + 1]
+    return int(np.count_nonzero(ids == tokenizer.form_feed)) + 1
 
 
 def line_start(part: PartSpan, newlines: np.ndarray) -> int:

@@ -250,6 +250,9 @@ class Reading:
         if len(positions) and not 0 <= positions.min() <= positions.max() < len(self):
             raise IndexError(f"positions must be in 0..{len(self) - 1}")
         files = array_files(self.shape)
+        if len(self.stores) == 1:  # the usual case, in a third of the time
+            found = [np.asarray(array)[positions] for array in self.stores[0].arrays]
+            return Rows(**{file.name: rows for file, rows in zip(files, found, strict=True)})
         rows = [np.empty((len(positions), *file.row_shape), file.dtype) for file in files]
         owner = np.searchsorted(self.offsets, positions, side="right") - 1
         for number in np.unique(owner):

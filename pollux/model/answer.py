@@ -119,7 +119,7 @@ def declare_layer(cfg: Config, out_scale: float) -> AnswerLayer:
         query_norm=Param((k,), (None,), constant(1.0)),
         log_scale=Param((h,), (None,), constant(scale)),
         follow=Param((d, h), ("embed", "heads"), constant(0.0)),
-        follow_bias=Param((h,), (None,), exactly(np.linspace(0.8, -0.8, h))),
+        follow_bias=Param((h,), (None,), exactly(np.linspace(2.2, 0.6, h))),
         own=Param((d, h), ("embed", "heads"), constant(0.0)),
         null=Param((h,), (None,), constant(0.5)),
         null_value=Param((h, v), (None, "head"), constant(0.0)),
@@ -204,5 +204,5 @@ def matched(query: Query, memory: Visible) -> Float[Array, "S H N"]:
     """Scores of all keys with those before them; masked where not visible."""
     score = jnp.einsum("shk,nk->shn", query.query, memory.key)
     total, count = follow(score, memory.joins, memory.begins, query.decay)
-    score = total / count[..., None] + query.own_bonus[..., None] * memory.own[:, None]
+    score = total * (1 / count)[..., None] + query.own_bonus[..., None] * memory.own[:, None]
     return jnp.where(memory.visible[:, None], score, MASKED)

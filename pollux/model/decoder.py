@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from pollux.config import Config
-from pollux.model import answer, read
+from pollux.model import answer, read, survey
 from pollux.ops.attention import MASKED
 from pollux.ops.norm import rms_norm
 from pollux.ops.recall import select, weigh
@@ -23,6 +23,7 @@ class Decoder:
     read: tuple[read.ReadLayer, ...]
     memory: answer.Memory
     answer: tuple[answer.AnswerLayer, ...]
+    survey: survey.Survey
     norm: Float[Array, " D"]
 
 
@@ -43,11 +44,13 @@ def declare(cfg: Config) -> Decoder:
     def unit(rng: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         return jax.random.normal(rng, shape) / shape[-1] ** 0.5
 
+    memory = answer.declare_memory(cfg)
     return Decoder(
         embedding=Param(embed, ("vocab", "embed"), unit),
         read=tuple(read.declare(cfg, out) for _ in range(cfg.read_layers)),
-        memory=answer.declare_memory(cfg),
+        memory=memory,
         answer=tuple(answer.declare_layer(cfg, out) for _ in range(cfg.answer_layers)),
+        survey=survey.declare(cfg, memory.key),
         norm=Param((cfg.embed_dim,), (None,), constant(1.0)),
     )
 

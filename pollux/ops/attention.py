@@ -43,9 +43,34 @@ def window_attention(
     owner = segment[:, here]  # [B, n, span]
     mask = near & (owner[:, :, None, :] == owner[:, :, window:, None])
     query = query.reshape(b, n, step, g, h // g, d)
+    return _attend(query, key, value, mask).reshape(b, t, h, d)
+
+
+@jax.custom_vjp
+def _attend(query, key, value, mask):
+    """[B n i g r d], [B n j g d] twice, [B n i j] -> [B n i g r d]."""
+    return _forward(query, key, value, mask)[0]
+
+
+def _forward(query, key, value, mask):
     score = jnp.einsum("bnigrd,bnjgd->bngrij", query, key)
     weight = jax.nn.softmax(jnp.where(mask[:, :, None, None], score, MASKED), -1)
-    return jnp.einsum("bngrij,bnjgd->bnigrd", weight, value).reshape(b, t, h, d)
+    out = jnp.einsum("bngrij,bnjgd->bnigrd", weight, value)
+    return out, (query, key, value, weight, out)
+
+
+def _backward(kept, change):
+    """What a softmax takes off its gradient is a sum over D here, not over the span."""
+    query, key, value, weight, out = kept
+    of_weight = jnp.einsum("bnigrd,bnjgd->bngrij", change, value)
+    mean = jnp.einsum("bnigrd,bnigrd->bngri", change, out)
+    of_score = weight * (of_weight - mean[..., None])
+    of_query = jnp.einsum("bngrij,bnjgd->bnigrd", of_score, key)
+    of_key = jnp.einsum("bngrij,bnigrd->bnjgd", of_score, query)
+    return of_query, of_key, jnp.einsum("bngrij,bnigrd->bnjgd", weight, change), None
+
+
+_attend.defvjp(_forward, _backward)
 
 
 def _blocks(x: jax.Array, n: int, step: int, window: int) -> jax.Array:

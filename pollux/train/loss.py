@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from pollux.config import Config
-from pollux.model import answer, decoder, read
+from pollux.model import answer, decoder, read, survey
 
 
 class Batch(NamedTuple):
@@ -26,6 +26,8 @@ class Batch(NamedTuple):
     target: Int[Array, " S"]
     weight: Float[Array, " S"]  # 0 fills up
     look: Int[Array, "S 2"]  # recall flat positions [from, to); to = 0: anywhere, < 0: nothing
+    question: Int[Array, "Q L"]  # flat positions of the tokens of Q questions; -1 fills up
+    passage: Int[Array, "Q 2"]  # that each is about, [from, to); to = 0: none
 
 
 class Measures(NamedTuple):
@@ -34,11 +36,18 @@ class Measures(NamedTuple):
     answer: Float[Array, ""]  # nats per answer token
     right: Float[Array, ""]  # share of answer tokens that rank first
     found: Float[Array, ""]  # share of looks whose best key is right
+    survey: Float[Array, ""]  # nats per question
+    surveyed: Float[Array, ""]  # share of questions whose passage ranks first
     load: Float[Array, "layers E"]
 
 
 def loss(
-    p: decoder.Decoder, cfg: Config, batch: Batch, look_weight: float, text_weight: float
+    p: decoder.Decoder,
+    cfg: Config,
+    batch: Batch,
+    look_weight: float,
+    text_weight: float,
+    survey_weight: float,
 ) -> tuple[Float[Array, ""], Measures]:
     """Text positions weigh below 1, answer positions 1 or more: that tells them apart."""
     rows, length = batch.tokens.shape
@@ -69,9 +78,24 @@ def loss(
     nll = jax.nn.logsumexp(scores, -1) - wanted
     asked, text = batch.weight >= 1, (batch.weight > 0) & (batch.weight < 1)
     of_text, of_answer = mean(nll, text), mean(nll, batch.weight * asked)
+    of_survey, first = survey.loss(
+        p.survey,
+        cfg,
+        flat.hidden[batch.question],
+        flat.gathered[batch.question],
+        batch.question >= 0,
+        got.key,
+        (batch.segment == 0) & (batch.tokens != 0),
+        batch.passage,
+    )
+    about = batch.passage[:, 1] > 0
+    of_survey, surveyed = mean(of_survey, about), mean(first, about)
     total = of_answer + text_weight * of_text + look_weight * look_loss
+    total += survey_weight * of_survey
     right = mean(scores.argmax(-1) == batch.target, asked)
-    return total, Measures(total, of_text, of_answer, right, found, jnp.stack(load))
+    return total, Measures(
+        total, of_text, of_answer, right, found, of_survey, surveyed, jnp.stack(load)
+    )
 
 
 def _visible(batch: Batch, key: Float[Array, "N K"], value: Float[Array, "N V"]) -> answer.Visible:

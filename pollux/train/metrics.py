@@ -26,6 +26,8 @@ COLUMNS = (
     "answer",
     "right",
     "found",
+    "survey",
+    "surveyed",
     "busiest",
     "gradient",
     "tokens_per_s",
@@ -102,7 +104,9 @@ class Metrics:
         now = time.monotonic()
         load = np.asarray(m.load)
         busiest = float(load.max() * load.shape[1]) if load.size else 1.0
-        means = [float(x) for x in (m.loss, m.text, m.answer, m.right, m.found)]
+        means = [
+            float(x) for x in (m.loss, m.text, m.answer, m.right, m.found, m.survey, m.surveyed)
+        ]
         row: Row = [number, *means, busiest, gradient, tokens / (now - self.clock)]
         self.clock = now
         self.rows.append(row)
@@ -116,7 +120,7 @@ class Metrics:
         self._show(row)
 
     def _show(self, row: Row) -> None:
-        number, loss, _, _, right, found, busiest, _, speed = row
+        number, loss, _, _, right, found, _, surveyed, busiest, _, speed = row
         if self.live:
             shown = f"loss {loss:.3f}  {right:.0%} right  {speed:,.0f} tok/s"
             self.progress.update(self.task, completed=number, shown=shown)
@@ -124,7 +128,8 @@ class Metrics:
             self.last_line = self.clock
             self.say(
                 f"training {self.recipe.name}  {number}/{self.recipe.steps}  loss {loss:.3f}  "
-                f"answers {right:.1%}  looks {found:.1%}  load {busiest:.1f}  {speed:,.0f} tok/s"
+                f"answers {right:.1%}  looks {found:.1%}  passages {surveyed:.0%}  "
+                f"load {busiest:.1f}  {speed:,.0f} tok/s"
             )
 
 

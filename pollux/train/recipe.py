@@ -27,6 +27,7 @@ class Recipe:
     balance_rate: float = 2e-3  # of the router's bias, a step
     look_weight: float = 0.5  # of the loss for where to look
     text_weight: float = 0.3  # of the loss for running text
+    survey_weight: float = 0.3  # of the loss for the passage a question is about
     checkpoint_seconds: float = 120.0
 
     @property
@@ -41,9 +42,13 @@ GENRES = {
     "transcripts": 1.5,
     "code": 1.5,
     "random": 0.7,
+    "titles": 1.0,
+    "contexts": 0.6,
+    "definitions": 0.4,
+    "talk": 0.6,
 }
-SKILLS = {"find": 4.0, "absent": 2.5, "quote": 2.5, "point": 2.0, "other": 0.8}
-NEEDLES = {"find": 8.0, "absent": 6.0, "quote": 4.0, "point": 3.0, "other": 0.8}
+SKILLS = {"find": 4.0, "absent": 2.5, "quote": 2.5, "point": 2.0, "other": 0.8, "passage": 2.0}
+NEEDLES = {**SKILLS, "find": 8.0, "absent": 6.0, "quote": 4.0, "point": 3.0, "passage": 4.0}
 
 SHORT = Stage(steps=1_600, rows=4, length=1_024, supervised=640, genres=GENRES, skills=SKILLS)
 LONG = replace(

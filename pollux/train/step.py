@@ -60,7 +60,8 @@ def step(recipe: Recipe, state: State, batch: Batch) -> tuple[State, Measures, j
     """The state after one batch, what was measured on it, and the norm of the gradient."""
 
     def of(params: decoder.Decoder) -> tuple[jax.Array, Measures]:
-        return loss(params, recipe.config, batch, recipe.look_weight, recipe.text_weight)
+        weights = recipe.look_weight, recipe.text_weight, recipe.survey_weight
+        return loss(params, recipe.config, batch, *weights)
 
     (_, measures), gradient = jax.value_and_grad(of, has_aux=True)(state.params)
     updates, after = optimizer(recipe).update(gradient, state.optimizer, state.params)

@@ -68,6 +68,18 @@ def test_read_ask_info(run, text, tmp_path):
     assert {"text", "kind", "sources", "probability", "tokens", "finish"} <= set(answer)
 
 
+def test_several_questions_are_answered_in_order(run, text):
+    questions = ["What is the secret word?", "Where does it say by the river?"]
+    several = [argument for question in questions for argument in ("-q", question)]
+    code, out, _ = run("ask", text, *several, "--json", "--max-tokens", 4)
+    together = json.loads(out)
+    assert code == 0
+    assert [answer["question"] for answer in together] == questions
+    printed = [run("ask", text, "-q", question, "--max-tokens", 4)[1] for question in questions]
+    code, out, _ = run("ask", text, *several, "--max-tokens", 4)
+    assert (code, out) == (0, "".join(printed))
+
+
 def test_files_are_read_once_and_kept(run, text, monkeypatch):
     from pollux.engine import reader
 
@@ -139,6 +151,18 @@ def test_invalid_utf8_is_read_with_a_note(run, tmp_path):
     path.write_bytes(b"The stone lay by the river.\n" * 50 + b"caf\xe9\n")
     code, _, err = run("read", path, "-o", tmp_path / "b.reading")
     assert code == 0 and "1 invalid byte" in err
+
+
+def test_what_cannot_be_read_is_left_out_when_asked(run, text, tmp_path):
+    broken = tmp_path / "broken.pdf"
+    broken.write_bytes(b"%PDF-1.7\n")
+    reading = tmp_path / "a.reading"
+    code, _, err = run("read", text, broken, "-o", reading)
+    assert code == 1
+    assert one_line(err) == f"pollux: {broken} is cut short or damaged; fetch it again"
+    code, out, err = run("read", text, broken, "-o", reading, "--skip-unreadable")
+    assert code == 0 and "of 1 parts" in out
+    assert f"left out: {broken} is cut short or damaged" in " ".join(err.split())
 
 
 def test_wrong_weights(run, text, tmp_path):

@@ -200,10 +200,30 @@ def test_shapes_never_change(kit):
         "target": ((200,), np.int32),
         "weight": ((200,), np.float32),
         "look": ((200, 2), np.int32),
+        "question": (mixture.SURVEYED, np.int32),
+        "passage": ((mixture.SURVEYED[0], 2), np.int32),
     }
     got = [{k: (v.shape, v.dtype) for k, v in batch.items()} for batch in made(kit)]
     assert got[: SHORT.steps] == [shapes] * SHORT.steps
     assert len(got) == 9 and got[6] == got[7] == got[8] != shapes
+
+
+def test_what_is_surveyed(kit):
+    """A question's own tokens, and a passage in the document of the same row."""
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        batch = mixture.batch(kit, SHORT, rng)
+        tokens, segment = batch["tokens"].reshape(-1), batch["segment"].reshape(-1)
+        asked = batch["passage"][:, 1] > 0
+        assert asked.any()
+        assert (batch["question"][~asked] == -1).all()
+        for at, (start, end) in zip(batch["question"][asked], batch["passage"][asked], strict=True):
+            words = at[at >= 0]
+            assert len(words) and (np.diff(words) == 1).all()
+            assert len(set(segment[words])) == 1 and segment[words[0]] > 0
+            assert not set(tokens[words]) & set(kit.tokenizer.control.values())
+            assert start < end and not segment[start:end].any()
+            assert start // SHORT.length == (end - 1) // SHORT.length == words[0] // SHORT.length
 
 
 def test_weight_0_fills_up(kit):

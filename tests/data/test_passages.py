@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pollux.data import corpora, passages, skills
 from pollux.data.passages import Pair
+from pollux.evals import haystack
 from pollux.evals import passages as evaluation
 
 SENTENCE = "The farmers carried seven heavy ladders through the garden before the evening market."
@@ -170,7 +171,7 @@ def test_sources_are_for_training(monkeypatch):
 @pytest.mark.skipif(not os.environ.get("POLLUX_DATA"), reason="POLLUX_DATA is not set")
 def test_no_context_or_question_is_in_the_evaluation():
     """Of CMRC 2018, whose two parts are used; no sentence of a dozen characters either."""
-    kept = evaluation.rows(evaluation.CMRC, "")
+    kept = haystack.rows(evaluation.CMRC, "", "")
     questions = {qa["question"] for row in kept for qa in row["qas"]}
     said = {s for row in kept for s in re.split(r"[。！？\n]", row["context"]) if len(s) >= 12}
     pairs = passages.pairs("contexts")

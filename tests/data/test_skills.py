@@ -77,12 +77,12 @@ def test_document_says_its_facts(kit, seed, genre, count):
     assert doc.tokens[0] == kit.tokenizer.control["<part>"]
     name = decode(doc.tokens).split("\n")[0]
     assert re.fullmatch(r"\w+\.py" if genre == "code" else r"\w+\.txt", name)
-    assert [fact for fact, _, _ in doc.facts] == [fact for fact, _ in made]
+    assert [stated.fact for stated in doc.facts] == [fact for fact, _ in made]
     last = len(prompt.part_header(kit.tokenizer, name))
-    for (fact, start, end), (_, statement) in zip(doc.facts, made, strict=True):
-        assert last <= start < end <= len(doc.tokens)
-        assert decode(doc.tokens[start:end]).strip() == fact.stated(statement).strip()
-        assert fact.phrase.lower() in decode(doc.tokens[start:end]).lower()
+    for (fact, start, after, end), (_, statement) in zip(doc.facts, made, strict=True):
+        assert last <= start < after < end <= len(doc.tokens)
+        assert decode(doc.tokens[start:end]).strip() == fact.stated(statement)
+        assert decode(doc.tokens[start:after]).lower().rstrip(",.:;").endswith(fact.phrase.lower())
         last = end
     if genre != "random":  # whose pieces may join
         assert abs(len(doc.tokens) - 300) < 32
@@ -91,18 +91,25 @@ def test_document_says_its_facts(kit, seed, genre, count):
 @few
 @given(seeds, genres, st.integers(1, 3))
 def test_find(kit, seed, genre, several):
+    """Each phrase as it was asked for, then the text's own words, up to the end of a sentence."""
     rng = np.random.default_rng(seed)
     doc, _ = document(kit, rng, genre)
     chosen = doc.facts[:several]
     question, answer = skills.find(kit, rng, doc, chosen)
     check_form(kit, doc, answer)
     asked = text_of(kit, question)
-    assert all(fact.phrase.lower() in asked.lower() for fact, _, _ in chosen)
-    space = "" if genre == "chinese" else " "
-    assert restated(kit, answer) == "".join(space + fact.answer for fact, _, _ in chosen)
-    assert all(fact.value in fact.answer for fact, _, _ in chosen)
-    for look in filter(None, answer.looks):
-        assert any(start <= look[0] < end for _, start, end in chosen)
+    assert all(fact.phrase.lower() in asked.lower() for fact, *_ in chosen)
+    said, at = restated(kit, answer), 0
+    for fact, _, after, end in chosen:
+        at = said.index(fact.phrase, at) + len(fact.phrase)
+        going_on = kit.tokenizer.decode(doc.tokens[after:end])
+        assert said[at:].startswith(going_on)
+        assert fact.value in fact.phrase + going_on
+    control = kit.tokenizer.control.values()
+    looks = [x for x, y in zip(answer.looks, answer.tokens, strict=True) if x and y not in control]
+    for begin, _ in looks:
+        assert any(s.after <= begin < s.end + skills.REST_TOKENS for s in chosen)
+    assert "\n" not in said
 
 
 def check_absent(kit, answer):
@@ -111,44 +118,39 @@ def check_absent(kit, answer):
     assert [look for look in answer.looks if look] == [answer.looks[-2]] == [skills.NOWHERE]
 
 
-def looked_at(kit, doc, answer):
-    """What stands where an answer looks."""
-    where = [look[0] for look in answer.looks if look]
-    return kit.tokenizer.decode(doc.tokens[where])
+@pytest.mark.parametrize("statement", facts.STATEMENTS + facts.UNSEEN_STATEMENTS)
+def test_find_says_what_any_wording_says(kit, statement):
+    fact = facts.Fact("Bremen", "code", "the code for Bremen", "4711")
+    doc = skills.document(kit, np.random.default_rng(0), "books", 300, [(fact, statement)])
+    _, answer = skills.find(kit, np.random.default_rng(0), doc, doc.facts)
+    check_form(kit, doc, answer)
+    _, rest = fact.stated(statement).split("ode for Bremen")
+    assert restated(kit, answer).startswith(f" the code for Bremen{rest}")
 
 
 @few
-@given(seeds, st.sampled_from([g for g in GENRES if g != "chinese"]))
-def test_find_looks_at_the_whole_value(kit, seed, genre):
-    rng = np.random.default_rng(seed)
-    bare = [statement for statement in facts.STATEMENTS if not re.search(r"[\"“]", statement)]
-    doc, _ = document(kit, rng, genre, count=1, statements=bare)
-    (fact, start, end) = doc.facts[0]
-    _, answer = skills.find(kit, rng, doc, [(fact, start, end)])
-    assert looked_at(kit, doc, answer).removesuffix(".") == f" {fact.value}"
+@given(seeds)
+def test_definitions_are_used_elsewhere(kit, seed):
+    """Two thirds of them, those invented included; nothing of the code is lost."""
+    code = "def first(x):\n    return x\n\n\nclass Second:\n    pass"
+    lines = skills.called(kit, np.random.default_rng(seed), code).split("\n")
+    rest = iter(lines)
+    assert all(line in rest for line in code.split("\n"))
+    defined = [m[1] for line in lines if (m := re.match(r"(?:def|class) (\w+)[(:]", line))]
+    used = [n for n in defined if sum(bool(re.search(rf"\b{n}\b", x)) for x in lines) > 1]
+    assert len(defined) >= 2 and len(used) >= len(defined) * 2 // 3
 
 
-@pytest.mark.parametrize(
-    "owner, statement",
-    [
-        ("Bremen", '{p} is "{v}".'),
-        ("Bremen", "{p} ({v})"),
-        ("Bremen", "I can tell you that {p} is “{v}”."),
-        ("river 3", '{p} is "{v}".'),
-    ],
-)
-def test_find_looks_at_a_quoted_number(kit, owner, statement):
-    """Of numbers alone: behind a quotation mark a word is spelt in other pieces, a digit is not."""
-    assert statement in facts.STATEMENTS
-    for seed in range(20):
-        rng = np.random.default_rng(seed)
-        value = kit.vocabulary.digits(rng, int(rng.integers(3, 10)))
-        fact = facts.Fact(owner, "code", f"the code for {owner}", value)
-        doc = skills.document(kit, rng, "books", 300, [(fact, statement)])
-        _, answer = skills.find(kit, rng, doc, doc.facts)
-        check_form(kit, doc, answer)
-        assert looked_at(kit, doc, answer) == value
-        assert restated(kit, answer) == f" {fact.answer}"
+@few
+@given(seeds)
+def test_invented_definitions_end_alike(kit, seed):
+    found = skills.invented(kit, np.random.default_rng(seed))
+    assert all(re.fullmatch(r"def \w+\(x, y\):|class \w+:", line) for line in found)
+
+
+def test_typeset():
+    straight = """He said, "Don't go." 'Why?' she--"well," and ("no")."""
+    assert skills.typeset(straight) == "He said, “Don’t go.” ‘Why?’ she--“well,” and (“no”)."
 
 
 @few
@@ -165,8 +167,7 @@ def test_quote(kit, seed, genre):
     passage = kit.tokenizer.decode(answer.tokens[:first])
     assert passage in text_of(kit, question)
     assert kit.tokenizer.decode(doc.tokens[:begin]).endswith(passage)
-    # It goes on as the document does, to the end of the line or a late sentence, and ends; or to
-    # the limit.
+    # It goes on as the document does, to the end of the line, and ends; or to the limit.
     ended = going_on[-1] == kit.tokenizer.control["<end>"]
     length = len(going_on) - ended
     following = doc.tokens[begin : begin + length + 1].tolist()
@@ -176,9 +177,8 @@ def test_quote(kit, seed, genre):
     assert length <= skills.QUOTE_TOKENS
     if not ended:
         assert length == skills.QUOTE_TOKENS or len(following) == length
-    elif following[-1] != kit.tokenizer.newline:
-        assert length >= skills.QUOTE_ENOUGH
-        assert going_on[length - 1] in skills.sentence_marks(kit)
+    else:
+        assert following[-1] == kit.tokenizer.newline
 
 
 @few
@@ -230,11 +230,11 @@ def test_other(kit, seed, genre):
     question, answer = made
     check_form(kit, doc, answer)
     assert ending(kit, answer) == ["<other>", "<end>"] and len(answer.tokens) == 2
-    asked, look = text_of(kit, question), answer.looks[0]
-    if look is None:
+    asked = text_of(kit, question)
+    if answer.passage is None:
         assert asked in kit.questions
         return
-    there = kit.tokenizer.decode(doc.tokens[slice(*look)])
+    there = kit.tokenizer.decode(doc.tokens[slice(*answer.passage)])
     assert "\n" not in there
     words = [word for word in re.findall(r"[A-Za-z]{4,}|[\u4e00-\u9fff]{2}", there)]
     assert sum(word in asked for word in words) >= 3
@@ -247,7 +247,7 @@ def test_absent_fact(kit, seed, chinese):
     fact = kit.vocabulary.fact(rng, chinese)
     question, answer = skills.absent_fact(kit, rng, fact)
     assert fact.phrase.lower() in text_of(kit, question).lower()
-    assert restated(kit, answer) == ("" if chinese else " ") + fact.stem
+    assert restated(kit, answer) == ("" if chinese else " ") + fact.phrase
     check_absent(kit, answer)
 
 
@@ -282,14 +282,13 @@ def test_what_is_absent_is_not_in_the_document(kit):
     for genre in GENRES * 20:
         doc, _ = document(kit, rng, genre)
         there = kit.tokenizer.decode(doc.tokens)
-        phrases = {fact.phrase.lower() for fact, _, _ in doc.facts}
+        phrases = {stated.fact.phrase.lower() for stated in doc.facts}
         for _ in range(8):
             if made := mixture.question_about(kit, absent, rng, doc):
                 check_absent(kit, made[1])
                 said = restated(kit, made[1]).strip()
-                phrase = re.sub(r"( is|是)$", "", said).lower()
                 total[genre] += 1
-                wrong += [said] * (phrase in phrases if phrase != said.lower() else said in there)
+                wrong += [said] * (said.lower() in phrases or said in there)
     assert min(total.values()) > 80
     assert len(wrong) <= total.total() / 100, wrong
 
@@ -317,7 +316,7 @@ def test_near_facts_resemble(kit, seed, chinese):
 def test_facts_are_one_line_and_survive_the_tokenizer(kit, seed, chinese):
     fact = kit.vocabulary.fact(np.random.default_rng(seed), chinese)
     assert fact.phrase and fact.value == fact.value.strip()
-    for text in (fact.answer, fact.phrase, *(fact.stated(s) for s in facts.STATEMENTS)):
+    for text in (fact.phrase, *(fact.stated(s) for s in facts.STATEMENTS)):
         assert "\n" not in text and "\ufffd" not in text
         assert kit.tokenizer.decode(kit.tokenizer.encode(text)) == text
 
@@ -344,7 +343,7 @@ def test_words_are_in_one_line_and_in_no_statement(kit, seed, genre, low, high):
     assert low <= end - start <= high
     words = kit.tokenizer.decode(doc.tokens[start:end])
     assert "\n" not in words and "\ufffd" not in words and '"' not in words
-    assert all(end <= begin or start >= stop for _, begin, stop in doc.facts)
+    assert all(end <= begin or start >= stop for _, begin, _, stop in doc.facts)
 
 
 def test_a_document_too_short_has_no_words(kit):

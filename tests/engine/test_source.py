@@ -6,7 +6,7 @@ import pytest
 
 import pollux
 from pollux.config import BLOCK
-from pollux.engine.source import cited, passages
+from pollux.engine.source import cited
 
 LONG = "stone river lamp copper meadow quiet harbour glass ember north " * 20
 SHORT = "drum salt.\n" * 120
@@ -24,7 +24,7 @@ def reading(model):
 def sources(model, reading):
     """Sources of one look that weighs each position the same."""
 
-    def find(*positions, of=passages):
+    def find(*positions, of=cited):
         weights = np.full(len(positions), 1 / len(positions))
         return of(reading, model.loaded.tokenizer, [(np.array(positions), weights)])
 
@@ -43,7 +43,7 @@ def test_weights_add_up_before_the_best_are_chosen(reading, sources):
     """A third and a third make two thirds, which come first."""
     other = reading.parts[2].start + 40
     edge = reading.parts[0].start + BLOCK
-    first, second = sources(other, edge - 1, edge, of=cited)
+    first, second = sources(other, edge - 1, edge)
     assert (first.start, first.end, second.start) == (edge - 1, edge + 1, other)
     assert (first.weight, second.weight) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
 

@@ -191,5 +191,5 @@ def test_damage_is_told_never_thrown(tmp_path, packed):
 
 def test_office_documents_are_refused(tmp_path):
     files = {"_rels/.rels": b"<xml/>", "[Content_Types].xml": b"<xml/>", "word/document.xml": b"x"}
-    with pytest.raises(InputError, match="is an Office document; this version reads text and code"):
+    with pytest.raises(InputError, match="is an Office document; save it as PDF or text"):
         opened(tmp_path, "x.docx", zipped(files))

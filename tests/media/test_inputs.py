@@ -179,7 +179,7 @@ def test_what_is_named_wrongly_is_found_before_anything_is_read(tmp_path):
 
 def test_refusals_of_files(tmp_path):
     path = write(tmp_path / "photo.txt", PNG)
-    assert refusal(path) == f"{path} is a PNG image; this version reads text and code"
+    assert refusal(path) == f"{path} is a PNG image; this model reads text only"
     path = write(tmp_path / "a.bin", b"text\0more")
     assert refusal(path) == f"{path} is not text: it has NUL bytes; name a text file"
     path = write(tmp_path / "late", b"x" * 100_000 + b"\0")

@@ -18,6 +18,7 @@ class FakeTokenizer:
     """Id 0 is padding, id 1 begins a part, then the bytes, then WORDS."""
 
     newline = 2 + ord("\n")
+    form_feed = 2 + ord("\f")
 
     def __init__(self):
         self.pieces = [b"", b"", *(bytes([b]) for b in range(256)), *(w.encode() for w in WORDS)]

@@ -51,7 +51,10 @@ def batch():
     rows = np.arange(STAGE.rows)[:, None] * STAGE.length
     at = jnp.asarray(rows + np.arange(STAGE.length - 9, STAGE.length - 1), jnp.int32).reshape(-1)
     look = jnp.stack([at - 9, at - 8], 1)
-    return Batch(tokens, segment, at, tokens.reshape(-1)[at + 1], jnp.ones(at.shape), look)
+    question = jnp.asarray(rows + np.arange(STAGE.length // 2, STAGE.length - 1), jnp.int32)
+    passage = jnp.asarray(rows + np.array([1, 9]), jnp.int32)
+    target, weight = tokens.reshape(-1)[at + 1], jnp.ones(at.shape)
+    return Batch(tokens, segment, at, target, weight, look, question, passage)
 
 
 def is_decoder(x):

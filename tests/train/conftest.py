@@ -34,7 +34,11 @@ def copy_batch(number, rows=ROWS, vocab=256):
     arrays = (tokens, segment, at, tokens.ravel()[at + 1])
     tokens, segment, at, target = (jnp.asarray(x, jnp.int32) for x in arrays)
     weight = jnp.ones(len(at), jnp.float32)
-    return Batch(tokens, segment, at, target, weight, jnp.asarray(look, jnp.int32))
+    look = jnp.asarray(look, jnp.int32)
+    # The row's second half asks for its first.
+    question = jnp.arange(rows)[:, None] * LENGTH + jnp.arange(COPIED + 4, COPIED + 12)
+    passage = jnp.arange(rows)[:, None] * LENGTH + jnp.array([3, 12])
+    return Batch(tokens, segment, at, target, weight, look, question, passage)
 
 
 @pytest.fixture(scope="session", name="copy_batch")

@@ -25,7 +25,10 @@ def weights(recipe):
 @pytest.fixture(scope="module")
 def measure(recipe, weights):
     """The measures of a batch, by the same compiled function for all."""
-    compiled = jax.jit(partial(loss, weights, recipe.config, look_weight=0.5, text_weight=0.25))
+    measured = partial(
+        loss, weights, recipe.config, look_weight=0.5, text_weight=0.25, survey_weight=0.0
+    )
+    compiled = jax.jit(measured)
     return lambda batch: Measures(*map(np.asarray, compiled(batch=batch)[1]))
 
 
@@ -127,6 +130,19 @@ def test_looks(measure, copy_batch):
     assert absent.found < 0.1
     anywhere = measure(batch._replace(look=0 * batch.look))
     assert anywhere.loss == anywhere.answer == right.answer
+
+
+def test_survey_counts_by_its_weight(recipe, weights, measure, copy_batch):
+    """A passage of another row is the wrong one, whose own has the very words."""
+    batch = copy_batch(0)
+    assert measure(batch).surveyed == 1
+    batch = batch._replace(passage=batch.passage[::-1])
+    without = measure(batch)
+    assert without.survey > 1 and without.surveyed == 0
+    with_it = loss(weights, recipe.config, batch, 0.5, 0.25, 0.5)[1]
+    np.testing.assert_allclose(with_it.loss, without.loss + 0.5 * without.survey, rtol=1e-5)
+    nothing = measure(batch._replace(passage=0 * batch.passage))
+    assert nothing.survey == nothing.surveyed == 0
 
 
 def test_load_is_that_of_every_layer(recipe, measure, copy_batch):

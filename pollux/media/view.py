@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a medium is looked at: how closely, how often, from when to when."""
+
+import math
+from dataclasses import dataclass
+
+from pollux.errors import InputError
+from pollux.media.resolution import PATCHES, Resolution
+
+MAX_FPS = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """`fps`: frames of a film looked at a second; `start` and `end` in seconds, of sound too."""
+
+    resolution: Resolution = "medium"
+    fps: float = 1.0
+    start: float = 0.0
+    end: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.resolution not in PATCHES:
+            raise InputError(f"no resolution {self.resolution!r}; there are {', '.join(PATCHES)}")
+        if not 0 < self.fps <= MAX_FPS:
+            raise InputError(f"{self.fps:g} frames a second cannot be taken; give 0 to {MAX_FPS:g}")
+        if not 0 <= self.start < math.inf:
+            raise InputError(f"a start of {self.start:g} s cannot be; give 0 or more")
+        if self.end is not None and not self.start < self.end:
+            raise InputError(f"an end of {self.end:g} s is not after the start, {self.start:g} s")
+
+
+VIEW = View()
