@@ -26,10 +26,10 @@ def bench(spark):
     ("skill", "floor"),
     [
         ("find", 0.95),
-        ("distractors", 0.85),
-        ("unseen wording", 0.65),
-        ("absent", 0.8),
-        ("quote", 0.7),
+        ("distractors", 0.9),
+        ("unseen wording", 0.9),
+        ("absent", 0.9),
+        ("quote", 0.9),
     ],
 )
 def test_floor_at_8k(bench, skill, floor):

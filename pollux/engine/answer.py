@@ -10,7 +10,7 @@ import numpy as np
 
 from pollux import prompt
 from pollux.engine import scan
-from pollux.engine.continuation import SETTLED, Advance, Continuation, Position, Recall
+from pollux.engine.continuation import SETTLED, Advance, Continuation, Recall
 from pollux.engine.model import Loaded
 from pollux.engine.sampling import (
     GREEDY,
@@ -29,6 +29,7 @@ from pollux.memory.reading import Reading
 
 UNSURE = 0.35  # an answer with a token below this probability is called unsure (docs/spark.md)
 QUESTION_TOKENS = 16_384
+RUN = 64  # words that a place is compared by, at most
 
 # Of the tokens said and the logits of the next one: the logits to choose from.
 Guide = Callable[[Sequence[int], np.ndarray], np.ndarray]
@@ -144,7 +145,11 @@ class Respondent:
                 if token == control["<end>"]:
                     return
                 if token in (control["<place>"], control["<time>"]):
-                    said.places[len(said.tokens)] = self._pointed_at(position)
+                    if settled:  # for the token; which of many places it is, is not
+                        position, settled = (yield Recall(made, index)), False
+                    at = pointed_at(self.reading, said.tokens, position.look)
+                    said.looks[-1] = np.array([at]), np.ones(1, np.float32)
+                    said.places[len(said.tokens)] = self._place_before(at)
                 said.tokens.append(token)
                 if piece := self._piece(said, sampling.stop):
                     yield piece
@@ -168,9 +173,8 @@ class Respondent:
         piece, said.shown = text[len(said.shown) :], text
         return piece
 
-    def _pointed_at(self, position: Position) -> Place:
-        positions, weights = position.look
-        at = int(positions[weights.argmax()])  # what follows the words it points at
+    def _place_before(self, at: int) -> Place:
+        """Of the last of the words that `at` follows."""
         last_word = max(at - 1, self.reading.part_of(at).start)
         return place_of(self.reading, self.model.tokenizer, last_word)
 
@@ -221,6 +225,22 @@ class Respondent:
             finish=finish,
             seconds=time.monotonic() - began,
         )
+
+
+def pointed_at(reading: Reading, words: Sequence[int], look: Look) -> int:
+    """Of the positions recalled the one that most of `words`, from the last back, stand before.
+
+    The heaviest where several have as many. A definition and a call differ in one word, which the
+    last words outweigh in recall; here it is compared.
+    """
+    positions, weights = (x[look[1] > 0] for x in look)
+    starts = np.array([reading.part_of(int(at)).start for at in positions])
+    said = np.array(words[::-1][:RUN])
+    before = positions[:, None] - 1 - np.arange(len(said))
+    tokens = reading.take(np.maximum(before, 0).ravel()).tokens.reshape(before.shape)
+    same = (tokens == said) & (before >= starts[:, None])
+    run = np.cumprod(same, 1).sum(1)
+    return int(positions[np.lexsort((weights, run))[-1]])
 
 
 def _next(work: Work, given: Any) -> Advance | Recall | str | Answer | None:

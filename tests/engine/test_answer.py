@@ -11,7 +11,7 @@ import pytest
 import pollux
 from pollux import Sampling
 from pollux.engine import scan
-from pollux.engine.answer import question_tokens
+from pollux.engine.answer import pointed_at, question_tokens
 from pollux.engine.continuation import Continuation
 from pollux.engine.model import Queries
 from pollux.model import decoder
@@ -245,3 +245,33 @@ def test_reading_of_other_weights_is_refused(model, parts):
     other = pollux.Reading((dataclasses.replace(store, manifest=foreign),))
     with pytest.raises(pollux.ReadingError, match="other weights"):
         model.ask(other, QUESTION)
+
+
+@pytest.fixture(scope="module")
+def definitions(model):
+    texts = "def grind(x):\n    return 1\n\nvalue = grind(x)\nother = grind(y)\n", "grind(z)\n"
+    parts = [pollux.Part(name=f"{i}.py", kind="code", text=t) for i, t in enumerate(texts)]
+    return model.read(*parts)
+
+
+@pytest.mark.parametrize(("heaviest", "found"), [(0, 0), (1, 0), (2, 0), (3, 0)])
+def test_a_place_is_where_most_words_stand(model, definitions, heaviest, found):
+    """However heavy recall found the others: a call at a part's beginning among them."""
+    encode, decode = model.loaded.tokenizer.encode, model.loaded.tokenizer.decode
+    opening = int(encode("def grind(")[-1])
+    positions = np.flatnonzero(definitions.tokens == opening) + 1
+    assert len(positions) == 4
+    weights = np.full(4, 0.1, np.float32)
+    weights[heaviest] = 0.7
+    words = [int(t) for t in encode("def grind(")]
+    at = pointed_at(definitions, words, (positions, weights))
+    assert at == positions[found]
+    assert decode(definitions.tokens[at - len(words) : at]) == "def grind("
+
+
+def test_the_heaviest_of_places_with_the_same_words(model, definitions):
+    opening = int(model.loaded.tokenizer.encode("def grind(")[-1])
+    positions = np.flatnonzero(definitions.tokens == opening) + 1
+    weights = np.array([0.1, 0.2, 0.4, 0.3], np.float32)
+    assert pointed_at(definitions, [opening], (positions, weights)) == positions[2]
+    assert pointed_at(definitions, [5, 6], (positions, weights)) == positions[2]

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An answer of the model as a candidate: text, reason to finish, sources, probabilities."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pollux.engine.answer import Answer
+from pollux.engine.sampling import Chosen
+from pollux.engine.source import Source
+from pollux.memory.place import bytes_between
+from pollux.memory.reading import Reading
+from pollux.serve import reply, wire
+from pollux.serve.hub import Hub
+from pollux.serve.tools import Form, call_of
+
+EMPTY = (
+    "There is nothing to read here. I answer from what I am given: put text, files or a cached "
+    "content before the question.",
+    "这里没有可读的内容。我只根据给出的内容回答：请在问题之前给出文本、文件或缓存内容。",
+)
+OTHER = (
+    "This is none of my skills: I find facts, quote passages and say where and when something is "
+    "said. The passages that come to mind:",
+    "这不是我会做的事：我会查找事实、引用原文、指出出处和时间。想到的段落：",
+)
+UNSURE = ("I am not sure of that. The passages that come to mind:", "我不确定。想到的段落：")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What was asked and of what."""
+
+    hub: Hub
+    reading: Reading
+    origins: Sequence[str]  # of its parts
+    question: str
+    form: Form
+    logprobs: bool
+
+
+def made(context: Context, answer: Answer, index: int) -> reply.Candidate:
+    text = whole_text(context, answer)
+    finish = "MAX_TOKENS" if answer.finish == "max_tokens" else "STOP"
+    parts = [wire.Part(text=text)]
+    if context.form.is_call:
+        call = call_of(answer.text)
+        finish = finish if call else "MALFORMED_FUNCTION_CALL"
+        parts = [wire.Part(function_call=call)] if call else [wire.Part(text="")]
+    logprobs = [chosen.logprob for chosen in answer.chosen]
+    return reply.Candidate(
+        content=wire.Content(role="model", parts=parts),
+        index=index,
+        finish_reason=finish,
+        avg_logprobs=sum(logprobs) / len(logprobs),
+        logprobs_result=_logprobs(context, answer.chosen) if context.logprobs else None,
+        citation_metadata=_citations(context, answer, text),
+        grounding_metadata=_grounding(context, answer, text),
+        token_count=answer.tokens,
+    )
+
+
+def whole_text(context: Context, answer: Answer) -> str:
+    """What the model wrote; where that is no answer, what it brings to mind."""
+    if context.form.grammar is not None or answer.kind in ("answer", "absent"):
+        return answer.text
+    chinese = any("\u4e00" <= c <= "\u9fff" for c in context.question)
+    if answer.kind == "other" or not answer.text:
+        if not any(part.end > part.text_start for part in context.reading.parts):
+            return EMPTY[chinese]
+        return OTHER[chinese] + _listed(answer.sources)
+    return f"{answer.text}\n\n{UNSURE[chinese]}{_listed(answer.sources)}"
+
+
+def _listed(sources: Sequence[Source]) -> str:
+    return "".join(
+        f"\n[{number}] {source.place}: {' '.join(source.text.split())}"
+        for number, source in enumerate(sources, 1)
+    )
+
+
+def _place(context: Context, source: Source) -> reply.SourcePlace:
+    place, reading = source.place, context.reading
+    part = reading.part_of(source.start)
+    end = min(max(source.end, part.text_start), part.end)
+    size = bytes_between(reading, context.hub.model.tokenizer, part.text_start, end)
+    return reply.SourcePlace(
+        part=place.part,
+        line=place.line,
+        column=place.column,
+        start_byte=place.byte,
+        end_byte=size,
+        time=place.time,
+        page=place.page,
+    )
+
+
+def _uri(context: Context, source: Source) -> str:
+    """Of the file, or of the part of the request, with its page or line (RFC 5147: from 0)."""
+    number = context.reading.parts.index(context.reading.part_of(source.start))
+    line, page = source.place.line, source.place.page
+    if page is not None:
+        return f"{context.origins[number] or source.place.part}#page={page}"
+    return f"{context.origins[number] or source.place.part}#line={line - 1},{line}"
+
+
+def _grounding(context: Context, answer: Answer, text: str) -> reply.GroundingMetadata | None:
+    if not answer.sources:
+        return None
+    chunks = [
+        reply.GroundingChunk(
+            retrieved_context=reply.RetrievedContext(
+                title=source.place.part,
+                text=source.text,
+                uri=_uri(context, source),
+                page_number=source.place.page,
+                place=_place(context, source),
+            )
+        )
+        for source in answer.sources
+    ]
+    support = reply.GroundingSupport(
+        segment=reply.Segment(end_index=len(text.encode()), text=text),
+        grounding_chunk_indices=[*range(len(chunks))],
+        confidence_scores=[round(source.weight, 4) for source in answer.sources],
+    )
+    return reply.GroundingMetadata(grounding_chunks=chunks, grounding_supports=[support])
+
+
+def _citations(context: Context, answer: Answer, text: str) -> reply.CitationMetadata | None:
+    """Only what an answer rests on, not what merely came to mind."""
+    if answer.kind != "answer" or not answer.sources:
+        return None
+    end = len(text.encode())
+    return reply.CitationMetadata(
+        citation_sources=[
+            reply.CitationSource(
+                start_index=0, end_index=end, uri=_uri(context, source), title=source.place.part
+            )
+            for source in answer.sources
+        ]
+    )
+
+
+def _logprobs(context: Context, chosen: Sequence[Chosen]) -> reply.LogprobsResult:
+    tokenizer = context.hub.model.tokenizer
+    names = {number: name for name, number in tokenizer.control.items()}
+
+    def told(token: int, logprob: float) -> reply.TokenLogprob:
+        text = names.get(token) or tokenizer.decode([token])
+        return reply.TokenLogprob(token=text, token_id=token, log_probability=logprob)
+
+    return reply.LogprobsResult(
+        chosen_candidates=[told(one.token, one.logprob) for one in chosen],
+        top_candidates=[
+            reply.TopCandidates(candidates=[told(*other) for other in one.alternatives])
+            for one in chosen
+        ],
+        log_probability_sum=sum(one.logprob for one in chosen),
+    )

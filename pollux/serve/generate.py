@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: Apache-2.0
+"""generateContent, streamGenerateContent and countTokens."""
+
+import logging
+import secrets
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+from starlette.responses import Response
+
+from pollux.engine.answer import Answer, Respondent, question_tokens
+from pollux.engine.sampling import Sampling
+from pollux.media.part import Part
+from pollux.memory.reading import Reading
+from pollux.serve import caches, errors, prompt, reply, usage, wire
+from pollux.serve.candidate import Context, made
+from pollux.serve.errors import invalid
+from pollux.serve.files import FOREVER
+from pollux.serve.hub import Hub, HubOf
+from pollux.serve.library import LITTLE, Piece
+from pollux.serve.reply import JsonReply, encoded
+from pollux.serve.tools import Form
+from pollux.serve.work import Ticket, events, result
+
+MAX_TOKENS = 256  # of an answer, where the request does not say
+GREEDY_TOP_P = 1e-9
+
+router = APIRouter(tags=["models"])
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A request understood."""
+
+    prompt: prompt.Prompt
+    sampling: Sampling
+    candidates: int
+    form: Form
+    cached: tuple[str, Reading, list[str]] | None  # key, reading, origins
+    logprobs: bool
+    to_read: int  # characters that no reading has yet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """Everything was read: what answers, and what the prompt cost."""
+
+    asked: Asked
+    respondent: Respondent
+    context: Context
+    prompt_tokens: Counter[str]
+    cached_tokens: Counter[str]
+
+
+Event = Text | reply.Candidate
+
+
+def understood(hub: Hub, body: wire.GenerateContentRequest) -> Asked:
+    """ApiError for what cannot be answered."""
+    config = body.generation_config or wire.GenerationConfig()
+    if body.continuation_token:
+        raise errors.missing("continuationToken", "answers are never split")
+    cached = caches.opened(hub, body.cached_content) if body.cached_content else None
+    if cached and (body.system_instruction or body.tools or body.tool_config):
+        raise invalid("systemInstruction and tools cannot be given beside a cachedContent")
+    form = Form(hub, body)
+    built = prompt.build(hub, body.contents, body.system_instruction, more=cached is not None)
+    if not built.question:
+        raise invalid("nothing is asked: the user's contents have no text", "contents")
+    question = usage.count_question(hub, built.question)
+    usage.check_length(hub, built.pieces, question + (cached[1].num_valid if cached else 0))
+    return Asked(
+        prompt=built,
+        sampling=_sampling(hub, config),
+        candidates=config.candidate_count or 1,
+        form=form,
+        cached=cached,
+        logprobs=bool(config.response_logprobs),
+        to_read=sum(p.characters for p in built.pieces if hub.library.find(p) is None),
+    )
+
+
+def _sampling(hub: Hub, config: wire.GenerationConfig) -> Sampling:
+    return Sampling(
+        max_tokens=min(config.max_output_tokens or MAX_TOKENS, hub.settings.output),
+        temperature=config.temperature or 0.0,
+        seed=(config.seed or 0) % 2**32,
+        top_k=int(config.top_k or 0),
+        top_p=1.0 if config.top_p is None else max(config.top_p, GREEDY_TOP_P),
+        stop=tuple(config.stop_sequences or ()),
+        alternatives=config.logprobs or 0,
+    )
+
+
+def opened(hub: Hub, asked: Asked, ticket: Ticket) -> Opened:
+    """Reads what was not read yet."""
+    pieces = list(asked.prompt.pieces)
+    if not pieces and not asked.cached:
+        pieces.append(hub.library.piece(Part(name="prompt", kind="text", text="")))
+    readings, there = hub.library.readings(pieces, ticket)
+    known = [reading for reading, old in zip(readings, there, strict=True) if old]
+    keys, origins = [piece.key for piece in pieces], _origins(pieces, readings)
+    if asked.cached:
+        key, reading, of_cached = asked.cached
+        keys, readings, known = [key, *keys], [reading, *readings], [reading, *known]
+        origins = [*of_cached, *origins]
+    prompted = usage.of_parts(readings)
+    prompted["TEXT"] += len(question_tokens(hub.model, asked.prompt.question))
+    respondent = hub.library.respondent(keys, readings)
+    context = Context(
+        hub=hub,
+        reading=respondent.reading,
+        origins=origins,
+        question=asked.prompt.question,
+        form=asked.form,
+        logprobs=asked.logprobs,
+    )
+    return Opened(
+        asked=asked,
+        respondent=respondent,
+        context=context,
+        prompt_tokens=prompted,
+        cached_tokens=usage.of_parts(known),
+    )
+
+
+def answering(ready: Opened, ticket: Ticket) -> Iterator[Event]:
+    """All candidates are in the making together; they are told one after another."""
+    asked, hub = ready.asked, ready.context.hub
+    handles = []
+    try:
+        for index in range(asked.candidates):
+            sampling = replace(asked.sampling, seed=(asked.sampling.seed + index) % 2**32)
+            guide = asked.form.guide()
+            handle = hub.scheduler.submit(ready.respondent, asked.prompt.question, sampling, guide)
+            handles.append(handle)
+            ticket.at_cancel(handle.cancel)
+        for index, handle in enumerate(handles):
+            for piece in handle:
+                if isinstance(piece, Answer):
+                    yield made(ready.context, piece, index)
+                elif not asked.form.is_call:
+                    yield Text(index=index, text=piece)
+            ticket.check()
+    finally:
+        for handle in handles:
+            handle.cancel()
+
+
+def _origins(pieces: Sequence[Piece], readings: Sequence[Reading]) -> list[str]:
+    return [
+        piece.origin for piece, reading in zip(pieces, readings, strict=True) for _ in reading.parts
+    ]
+
+
+class Exchange:
+    """One request and its answer: what every chunk of it repeats."""
+
+    def __init__(self, hub: Hub):
+        self.hub = hub
+        self.response_id = secrets.token_urlsafe(12)
+        self.prompt_tokens: Counter[str] = Counter()
+        self.cached_tokens: Counter[str] = Counter()
+        self.said: defaultdict[int, str] = defaultdict(str)  # text of candidates, by index
+        self.tokens = 0  # of finished candidates
+
+    def response(self, candidates: list[reply.Candidate]) -> reply.GenerateContentResponse:
+        total = self.prompt_tokens.total()
+        return reply.GenerateContentResponse(
+            candidates=candidates,
+            usage_metadata=reply.UsageMetadata(
+                prompt_token_count=total,
+                candidates_token_count=self.tokens,
+                total_token_count=total + self.tokens,
+                cached_content_token_count=self.cached_tokens.total() or None,
+                prompt_tokens_details=usage.details(self.prompt_tokens),
+                cache_tokens_details=usage.details(self.cached_tokens) or None,
+                candidates_tokens_details=usage.details(Counter(TEXT=self.tokens)),
+            ),
+            model_version=self.hub.model_name,
+            response_id=self.response_id,
+        )
+
+    async def events(
+        self, request: Request, body: wire.GenerateContentRequest
+    ) -> AsyncGenerator[Event]:
+        """Text as it comes, and each candidate when it is finished."""
+        hub, ticket = self.hub, self.hub.ticket(request)
+        lane = hub.lane_of(request)
+        asked = await result(lane, ticket, request, lambda: understood(hub, body))
+        lane = hub.lane(asked.to_read)
+        ready = await result(lane, ticket, request, lambda: opened(hub, asked, ticket))
+        self.open(ready)
+        coming = events(hub.answers, ticket, request, lambda: answering(ready, ticket))
+        async with aclosing(coming):
+            async for event in coming:
+                self.note(event)
+                yield event
+
+    def open(self, ready: Opened) -> None:
+        self.prompt_tokens, self.cached_tokens = ready.prompt_tokens, ready.cached_tokens
+
+    def note(self, event: Event) -> None:
+        """What later chunks tell of it."""
+        if isinstance(event, Text):
+            self.said[event.index] += event.text
+        else:
+            self.tokens += event.token_count or 0
+
+    async def whole(
+        self, request: Request, body: wire.GenerateContentRequest
+    ) -> reply.GenerateContentResponse:
+        found = [e async for e in self.events(request, body) if isinstance(e, reply.Candidate)]
+        return self.response(found)
+
+    def unsaid(self, candidate: reply.Candidate) -> reply.Candidate:
+        """For a stream: the candidate with what was not streamed of its text."""
+        [part] = candidate.content.parts
+        if part.text is None:
+            return candidate
+        said = self.said[candidate.index]
+        # An answer may turn out to be none, and then says so in other words.
+        rest = part.text[len(said) :] if part.text.startswith(said) else f"\n{part.text}"
+        content = wire.Content(role="model", parts=[wire.Part(text=rest)])
+        return candidate.model_copy(update={"content": content})
+
+    def chunk(self, event: Event) -> dict[str, Any]:
+        """A response of its own, as streams have it."""
+        if isinstance(event, Text):
+            content = wire.Content(role="model", parts=[wire.Part(text=event.text)])
+            event = reply.Candidate(content=content, index=event.index)
+        else:
+            event = self.unsaid(event)
+        return self.response([event]).json_object()
+
+
+def answered(
+    hub: Hub, body: wire.GenerateContentRequest, ticket: Ticket
+) -> reply.GenerateContentResponse:
+    """The whole answer, worked out where this is called."""
+    exchange, found = Exchange(hub), []
+    ready = opened(hub, understood(hub, body), ticket)
+    exchange.open(ready)
+    for event in answering(ready, ticket):
+        ticket.check()
+        exchange.note(event)
+        if isinstance(event, reply.Candidate):
+            found.append(event)
+    return exchange.response(found)
+
+
+@router.post("/models/{model}:generateContent", response_model=reply.GenerateContentResponse)
+async def generate(hub: HubOf, request: Request, model: str, body: wire.GenerateContentRequest):
+    """The whole answer at once."""
+    hub.check_model(model)
+    response = await Exchange(hub).whole(request, body)
+    return JsonReply(response.json_object())
+
+
+@router.post("/models/{model}:streamGenerateContent", response_model=reply.GenerateContentResponse)
+async def stream(
+    hub: HubOf, request: Request, model: str, body: wire.GenerateContentRequest, alt: str = "json"
+) -> Response:
+    """The answer as it comes: server-sent events with alt=sse, else one JSON array."""
+    hub.check_model(model)
+    exchange = Exchange(hub)
+    coming = exchange.events(request, body)
+    first = await anext(coming)  # what is wrong with a request is told before the answer begins
+    chunks = _chunks(exchange, first, coming)
+    if alt == "sse":
+        return StreamingResponse(as_events(chunks), media_type="text/event-stream")
+    return StreamingResponse(_as_array(chunks), media_type="application/json")
+
+
+async def _chunks(
+    exchange: Exchange,
+    first: Event,
+    rest: AsyncGenerator[Event],
+) -> AsyncGenerator[dict[str, Any]]:
+    """What goes wrong from here on is the last chunk."""
+    try:
+        yield exchange.chunk(first)
+        async for event in rest:
+            yield exchange.chunk(event)
+    except Exception as error:
+        yield told(error)
+    finally:
+        await rest.aclose()
+
+
+def told(error: Exception) -> dict[str, Any]:
+    """The body of an error; what was not foreseen goes into the log."""
+    known = errors.of(error)
+    if known.status == "INTERNAL":
+        log.error("unforeseen", exc_info=error)
+    return known.body()
+
+
+async def as_events(chunks: AsyncGenerator[dict[str, Any]]) -> AsyncIterator[bytes]:
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            yield b"data: " + encoded(chunk) + b"\r\n\r\n"
+
+
+async def _as_array(chunks: AsyncGenerator[dict[str, Any]]) -> AsyncIterator[bytes]:
+    before = b"["
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            yield before + encoded(chunk)
+            before = b",\r\n"
+    yield b"]"
+
+
+@router.post("/models/{model}:countTokens", response_model=reply.CountTokensResponse)
+async def count_tokens(hub: HubOf, request: Request, model: str, body: wire.CountTokensRequest):
+    """Tokens as they would be read; nothing is."""
+    hub.check_model(model)
+    ticket = hub.ticket(request)
+    inner = body.generate_content_request
+    contents = inner.contents if inner else body.contents
+    if not contents:
+        raise invalid("there is nothing to count", "contents")
+
+    def count() -> reply.CountTokensResponse:
+        name = inner.cached_content if inner else None
+        cached = caches.opened(hub, name)[1].num_valid if name else 0
+        system = inner.system_instruction if inner else None
+        built = prompt.build(hub, contents, system, more=bool(cached))
+        tokens = usage.count_question(hub, built.question) + cached
+        for piece in built.pieces:
+            ticket.check()
+            tokens += hub.library.count(piece)
+        detail = reply.ModalityTokenCount(modality="TEXT", token_count=tokens)
+        return reply.CountTokensResponse(
+            total_tokens=tokens,
+            cached_content_token_count=cached or None,
+            prompt_tokens_details=[detail],
+        )
+
+    found = await result(hub.lane_of(request), ticket, request, count)
+    return JsonReply(found.json_object())
+
+
+def warm(hub: Hub) -> None:
+    """Compiles what short and longer prompts need, so that no client waits for it."""
+    for times in (1, LITTLE):
+        texts = "The code of the gate is 5591.\n" * times, "What is the code of the gate?"
+        contents = [wire.Content(parts=[wire.Part(text=text) for text in texts])]
+        body = wire.GenerateContentRequest(contents=contents)
+        answered(hub, body, Ticket.of(FOREVER))

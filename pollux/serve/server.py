@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process: a socket, a log, and an orderly end."""
+
+import logging
+import socket
+
+import rich.console
+import rich.logging
+import uvicorn
+
+from pollux import Model
+from pollux.errors import InputError
+from pollux.serve.app import create
+from pollux.serve.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Server(uvicorn.Server):
+    """Says where it is once it can be asked."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for one in sockets or ():
+            host, port = one.getsockname()[:2]
+            log.info("ready at http://%s:%d", f"[{host}]" if ":" in host else host, port)
+
+
+def run(model: Model, settings: Settings, grace: int) -> None:
+    """Serves until SIGINT or SIGTERM; answers under way then have `grace` seconds."""
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(message)s",
+        datefmt="[%X]",
+        handlers=[
+            rich.logging.RichHandler(console=rich.console.Console(stderr=True), show_path=False)
+        ],
+    )
+    config = uvicorn.Config(
+        create(model, settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,  # it has query strings, and so keys, in it
+        server_header=False,
+        timeout_graceful_shutdown=grace,
+    )
+    try:
+        bound = config.bind_socket()
+    except SystemExit:
+        raise InputError(f"{settings.host}:{settings.port} is taken; give another --port") from None
+    log.info("%s, state in %s", model.loaded.config.name, settings.state)
+    Server(config).run([bound])

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a request asks for beside text: tools, modalities and other settings, checked at once."""
+
+import json
+import secrets
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from pollux.serve import grammar, wire
+from pollux.serve.errors import invalid, missing
+from pollux.serve.grammar import Guide
+from pollux.serve.hub import Hub
+
+LEFT_OUT = {
+    "code_execution": "this server has no sandbox to run code in",
+    "google_search": "this server opens no connections",
+    "google_search_retrieval": "this server opens no connections",
+    "google_maps": "this server opens no connections",
+    "url_context": "this server opens no connections; send the page's text",
+    "file_search": "put the files themselves into the prompt, or into a cached content",
+    "computer_use": "spark is not trained for it",
+    "mcp_servers": "this server opens no connections",
+}
+
+
+def check_tools(tools: Sequence[wire.Tool] | None) -> list[wire.FunctionDeclaration]:
+    """The functions declared; ApiError for other tools, and for a name declared twice."""
+    declared: list[wire.FunctionDeclaration] = []
+    for tool in tools or ():
+        for name, reason in LEFT_OUT.items():
+            if getattr(tool, name) is not None:
+                raise missing(f"the tool {name}", reason)
+        declared += tool.function_declarations or ()
+    for one in declared:
+        if one.parameters is not None and one.parameters_json_schema is not None:
+            raise invalid(f"give {one.name} parameters or parametersJsonSchema, not both", "tools")
+        grammar.parameters(one)
+    twice = [name for name, times in Counter(one.name for one in declared).items() if times > 1]
+    if twice:
+        raise invalid(f"the function {twice[0]!r} is declared twice", "tools")
+    return declared
+
+
+def check_config(config: wire.GenerationConfig) -> None:
+    """ApiError for what this server cannot make."""
+    for modality in config.response_modalities or ():
+        if modality.upper() not in ("TEXT", "MODALITY_UNSPECIFIED"):
+            raise missing(f"the response modality {modality[:40]!r}", "spark answers in text")
+    if config.speech_config or config.image_config:
+        raise missing("speechConfig and imageConfig", "spark answers in text")
+    if config.response_format:
+        raise missing("responseFormat", "give responseMimeType and responseJsonSchema")
+    if config.logprobs is not None and not config.response_logprobs:
+        raise invalid("logprobs needs responseLogprobs", "generationConfig.logprobs")
+
+
+class Form:
+    """What an answer must look like. `is_call`: it becomes a call of a function."""
+
+    def __init__(self, hub: Hub, body: wire.GenerateContentRequest):
+        config = body.generation_config or wire.GenerationConfig()
+        declared = check_tools(body.tools)
+        check_config(config)
+        call = grammar.of_calls(declared, body.tool_config)
+        form = grammar.of_config(config)
+        if call and form:
+            raise invalid("a call cannot have a responseMimeType", "generationConfig")
+        self.hub, self.grammar = hub, call or form
+        self.is_call = call is not None
+        self.presence = config.presence_penalty or 0.0
+        self.frequency = config.frequency_penalty or 0.0
+
+    def guide(self) -> Guide | None:
+        """For one answer; None where the model is free."""
+        guides: list[Guide] = []
+        if self.presence or self.frequency:
+            guides.append(_penalised(self.presence, self.frequency))
+        if self.grammar is not None:
+            guides.append(self.hub.grammars.guide(self.grammar))
+        if not guides:
+            return None
+
+        def all_of_them(said: Sequence[int], logits: np.ndarray) -> np.ndarray:
+            for guide in guides:
+                logits = guide(said, logits)
+            return logits
+
+        return all_of_them
+
+
+def _penalised(presence: float, frequency: float) -> Guide:
+    """Off the logits of what was said already: once, and for each time."""
+
+    def penalised(said: Sequence[int], logits: np.ndarray) -> np.ndarray:
+        times = np.bincount(np.asarray(said, np.int64), minlength=len(logits))
+        return logits - presence * (times > 0) - frequency * times
+
+    return penalised
+
+
+def call_of(text: str) -> wire.FunctionCall | None:
+    """The call that a model wrote; None where the token limit cut it."""
+    try:
+        written = json.loads(text)
+    except ValueError:
+        return None
+    name, arguments = written["name"], written["args"]
+    return wire.FunctionCall(id=f"call-{secrets.token_hex(8)}", name=name, args=arguments)
