@@ -2,11 +2,16 @@
 """Runs before any test module, and so before jax, is imported."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 os.environ["JAX_PLATFORMS"] = "cpu"
+# Most of the time goes into compiling: what one test compiled no other does again.
+compiled = Path(__file__).parents[1] / ".pytest_cache" / "compiled"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(compiled))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 # An example that compiles something is slow, not wrong; the same examples every time.
 settings.register_profile("pollux", deadline=None, derandomize=True)

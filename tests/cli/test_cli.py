@@ -2,6 +2,7 @@
 """The command line: what it prints, how it exits, one clear line for all that can go wrong."""
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -17,6 +18,11 @@ from pollux.model import decoder
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
+    """But for compiled code, which all tests share."""
+    (tmp_path / "cache").mkdir()
+    compiled = Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    compiled.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "cache" / "compiled").symlink_to(compiled)
     monkeypatch.setenv("POLLUX_CACHE", str(tmp_path / "cache"))
 
 

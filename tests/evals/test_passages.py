@@ -69,18 +69,16 @@ def test_positions_know_their_passage(model):
     assert tokenizer.decode(between[header:]).strip("\n\0") == ""
 
 
-def test_recall_is_gathered_by_passage():
-    passage = np.array([-1, 0, 0, 1, 1, 2, -1, 3])
-    look = np.array([1, 3, 4, 0, 7, 5]), np.array([0.3, 0.25, 0.15, 0.2, 0.1, 0.0])
-    assert index.gathered(look, passage) == [1, 0, 3]
-
-
 def test_pollux_shows_passages(model):
+    """Each first by words of its own."""
     made = index.PolluxIndex(model, PASSAGES)
-    shown = made.best("quiet harbour")
-    assert 0 < len(shown) <= index.SHOWN and len(set(shown)) == len(shown)
-    assert set(shown) <= set(range(4)) and len(made.other) == 1
+    for i, text in enumerate(PASSAGES):
+        shown = made.best(text)
+        assert shown[0] == i
+        assert len(set(shown)) == len(shown) <= index.SHOWN and set(shown) <= set(range(4))
     assert made.nbytes == made.reading.nbytes
+    kind = model.ask(made.reading, "quiet harbour").kind
+    assert made.answers_with_passages("quiet harbour") == (kind == "other")
 
 
 def test_bm25_finds_inflected_words_and_chinese():
