@@ -351,7 +351,7 @@ def test_the_second_ctrl_c_acts_at_once(saving, tmp_path, unbroken, monkeypatch)
         patch.setattr(saves.Saves, "save", stuck)
         with pytest.raises(KeyboardInterrupt):
             loop.train(saving, tmp_path)
-    assert saved(tmp_path) == [1, 2]
+    assert saved(tmp_path) in ([1, 2], [2, 3])  # whole, whether or not it was felt in time
     loop.train(saving, tmp_path, resume=True)
     assert rows(tmp_path) == rows(unbroken)
 
