@@ -7,7 +7,6 @@ longer ones: what it would take there is computed from what was measured, and ma
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from pollux import prompt
+from pollux.bench.apart import measured
 from pollux.bench.machine import Machine, cores, machine
 from pollux.bench.moe import parameters
 from pollux.bench.read import QUESTION, text_of
@@ -246,32 +246,14 @@ def dense_shape(config: Config, length: int) -> dict[str, Any]:
 
 def _apart(bench: Bench, job: dict[str, Any], directory: Path) -> dict[str, Any]:
     """What the process said, with a "status" always."""
-    asked, answered = directory / "job.json", directory / "result.json"
     limits = {"threads": cores(), "cap": bench.cap, "memory": bench.memory}
-    asked.write_text(json.dumps(limits | job))
-    here = Path(__file__)
-    if job["peer"] in NEEDS:
-        command = [bench.python, str(here.with_name("peer.py"))]
-        environment = {"HF_HUB_OFFLINE": "1"}
-    else:
-        command = [sys.executable, "-m", "pollux.bench.peer_own"]
-        paths = [str(here.parents[2]), os.environ.get("PYTHONPATH", "")]
-        environment = {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    script, python = ("peer", bench.python) if job["peer"] in NEEDS else ("peer_own", None)
     try:
-        run = subprocess.run(
-            [*command, str(asked), str(answered)],
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=5 * bench.cap + START_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
+        return measured(script, limits | job, directory, 5 * bench.cap + START_SECONDS, python)
+    except TimeoutError:
         return {"status": "failed", "message": "no end, long after the cap"}
-    if not answered.is_file():
-        last = run.stderr.strip().splitlines()[-1:] or [f"exit code {run.returncode}"]
-        return {"status": "failed", "message": last[0]}
-    return json.loads(answered.read_text())
+    except PolluxError as error:
+        return {"status": "failed", "message": str(error)}
 
 
 def _missing(bench: Bench, peer: str) -> str:

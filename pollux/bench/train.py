@@ -12,7 +12,6 @@ token's experts, tens of gigabytes here.
 
 import dataclasses
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ import rich.console
 import rich.progress
 import rich.table
 
+from pollux.bench.apart import measured
 from pollux.bench.machine import Machine, cores, machine
 from pollux.bench.moe import Parameters, parameters
 from pollux.config import SPARK, Config
@@ -323,33 +323,14 @@ def _measure(
     candidate: Candidate, job: dict[str, Any], python: str, scratch: Path
 ) -> dict[str, Any]:
     """The result of one process."""
-    asked, answered = scratch / "job.json", scratch / "result.json"
     warmup = BATCHES if candidate.compiled else WARMUP_STEPS  # torch.compile may compile again
-    asked.write_text(json.dumps({"warmup": warmup, **job, **dataclasses.asdict(candidate)}))
-    answered.unlink(missing_ok=True)
-    here = Path(__file__)
-    if candidate.program == "pollux":
-        command = [sys.executable, "-m", "pollux.bench.step"]
-        paths = [str(here.parents[2]), os.environ.get("PYTHONPATH", "")]
-        environment = {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    else:
-        command = [python, str(here.with_name("mixtral.py"))]
-        environment = {"HF_HUB_OFFLINE": "1"}
+    job = {"warmup": warmup, **job, **dataclasses.asdict(candidate)}
+    script, other = ("step", None) if candidate.program == "pollux" else ("mixtral", python)
     limit = COMPILE_SECONDS + 3 * job["seconds"]
     try:
-        run = subprocess.run(
-            [*command, str(asked), str(answered)],
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=limit,
-        )
-    except subprocess.TimeoutExpired:
-        raise PolluxError(f"{candidate}: no end after {limit:.0f} s") from None
-    if not answered.is_file():
-        last = run.stderr.strip().splitlines()[-1:] or [f"exit code {run.returncode}"]
-        raise PolluxError(f"{candidate}: {last[0]}")
-    return json.loads(answered.read_text())
+        return measured(script, job, scratch, limit, other)
+    except (TimeoutError, PolluxError) as error:
+        raise PolluxError(f"{candidate}: {error}") from None
 
 
 def _torch_versions(python: str) -> dict[str, str]:

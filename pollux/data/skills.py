@@ -219,7 +219,7 @@ def find(kit: Kit, rng: np.random.Generator, doc: Document, chosen: list[Stated]
     alone = len(chosen) == 1
     answer, end = Answer(passage=(chosen[0].start, chosen[0].end) if alone else None), None
     for fact, _, after, value_end in chosen:
-        answer.add(restated(kit, fact))
+        answer.add(phrase_tokens(kit, fact))
         until = _sentence_end(kit, doc.tokens, value_end)
         for at in range(after, until):
             answer.add([doc.tokens[at]], (at, at + 1))
@@ -236,7 +236,7 @@ def fact_question(kit: Kit, rng: np.random.Generator, phrase: str, chinese: bool
     return text
 
 
-def restated(kit: Kit, fact: Fact) -> np.ndarray:
+def phrase_tokens(kit: Kit, fact: Fact) -> np.ndarray:
     """With a space as in the question, else a word has other pieces."""
     return kit.tokenizer.encode(("" if fact.chinese else " ") + fact.phrase)
 
@@ -254,7 +254,7 @@ def _sentence_end(kit: Kit, tokens: np.ndarray, start: int) -> int:
 def absent_fact(kit: Kit, rng: np.random.Generator, fact: Fact):
     """The same question about what no document says."""
     text = fact_question(kit, rng, fact.phrase, fact.chinese)
-    return asked(kit, text, _not_there(kit, restated(kit, fact)))
+    return asked(kit, text, _not_there(kit, phrase_tokens(kit, fact)))
 
 
 def _not_there(kit: Kit, said: np.ndarray) -> Answer:

@@ -17,6 +17,7 @@ from pollux.engine.scan import Stretch
 from pollux.engine.source import Source
 from pollux.memory.place import context, place_of
 from pollux.memory.reading import Reading
+from pollux.model.survey import windows
 
 AT_ONCE = 16  # tokens of the question that one pass over the keys takes
 WINDOW = 2 * BLOCK
@@ -37,9 +38,7 @@ class Survey:
     def windows(self) -> np.ndarray:
         """Scores [B] of the windows that begin with each block."""
         begins = np.isin(self.starts, [part.start for part in self.reading.parts])
-        after = np.where(begins[1:], -1.0, self.best[:, 1:])
-        both = np.maximum(self.best, np.pad(after, ((0, 0), (0, 1)), constant_values=-1.0))
-        return self.weight @ both
+        return self.weight @ np.asarray(windows(self.best, begins))
 
     def matches(self, start: int, end: int) -> np.ndarray:
         """Weighted matches [M, end - start] of every position from `start` to before `end`."""

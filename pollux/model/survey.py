@@ -8,6 +8,7 @@ is kept for this beside what recall keeps.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from pollux.config import BLOCK, Config
@@ -50,11 +51,17 @@ def queries(
     return query, jax.nn.softplus(normed @ p.importance + p.importance_bias)
 
 
-def windows(best: Float[Array, "*S B"], begins: Bool[Array, " B"]) -> Float[Array, "*S B"]:
-    """The maximum of each block and the next, unless that begins another part."""
-    after = jnp.where(begins[1:], MASKED, best[..., 1:])
-    pad = [(0, 0)] * (best.ndim - 1) + [(0, 1)]
-    return jnp.maximum(best, jnp.pad(after, pad, constant_values=MASKED))
+def windows(
+    best: Float[Array | np.ndarray, "*S B"], begins: Bool[Array | np.ndarray, " B"]
+) -> Float[Array | np.ndarray, "*S B"]:
+    """The maximum of each block and the next, unless that begins another part.
+
+    Of JAX arrays in training, of NumPy's where a reading of any length would compile anew.
+    """
+    xp = best.__array_namespace__()
+    here = best[..., :-1]
+    both = xp.where(begins[1:], here, xp.maximum(here, best[..., 1:]))
+    return xp.concat([both, best[..., -1:]], axis=-1)
 
 
 def loss(

@@ -316,6 +316,14 @@ def at_row(number, act, monkeypatch):
     monkeypatch.setattr(Metrics, "add", acting)
 
 
+@pytest.fixture
+def terminal():
+    """Ctrl-C as in a terminal: a shell starts what is in its background with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def ctrl_c():
     signal.raise_signal(signal.SIGINT)
 
@@ -338,6 +346,7 @@ def test_ctrl_c_at_the_last_step(recipe, tmp_path, monkeypatch):
     assert loop.train(recipe, tmp_path).is_file()
 
 
+@pytest.mark.usefixtures("terminal")
 def test_the_second_ctrl_c_acts_at_once(saving, tmp_path, unbroken, monkeypatch):
     save = saves.Saves.save
 
@@ -351,7 +360,7 @@ def test_the_second_ctrl_c_acts_at_once(saving, tmp_path, unbroken, monkeypatch)
         patch.setattr(saves.Saves, "save", stuck)
         with pytest.raises(KeyboardInterrupt):
             loop.train(saving, tmp_path)
-    assert saved(tmp_path) in ([1, 2], [2, 3])  # whole, whether or not it was felt in time
+    assert saved(tmp_path) == [1, 2]
     loop.train(saving, tmp_path, resume=True)
     assert rows(tmp_path) == rows(unbroken)
 
