@@ -100,8 +100,7 @@ class Library:
         short = [p for p in absent.values() if p.characters < SHORT and not p.path]
         if short:
             parts = [part for piece in short for part in piece.parts()]
-            little = sum(piece.characters for piece in short) < LITTLE
-            size = LITTLE_STEP if little else None
+            size = _step(sum(piece.characters for piece in short))
             together = reader.read(self.model, parts, report=check, size=size)
             for piece, span in zip(short, together.parts, strict=True):
                 found[piece.key] = together.alone(span)
@@ -121,7 +120,7 @@ class Library:
             if reading := self.find(piece):
                 return reading
             if piece.path:
-                size = LITTLE_STEP if piece.characters < LITTLE else None
+                size = _step(piece.characters)
                 reading = reader.read(self.model, piece.parts(), piece.path, report, size=size)
             else:
                 parts = list(piece.parts())
@@ -171,6 +170,11 @@ class Library:
             self.counts[key] = tokens
             while len(self.counts) > 4 * KEPT:
                 self.counts.popitem(last=False)
+
+
+def _step(characters: int) -> int | None:
+    """Tokens that so much is read by; None: as many as the reader likes."""
+    return LITTLE_STEP if characters < LITTLE else None
 
 
 def _in_memory(reading: Reading) -> int:
