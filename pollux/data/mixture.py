@@ -12,8 +12,10 @@ from typing import NamedTuple
 import grain
 import numpy as np
 
-from pollux.data import corpora, facts, passages, skills
+from pollux.data import corpora, facts, languages, passages, skills, translations
+from pollux.data.languages import Lesson
 from pollux.data.skills import Answer, Document, Kit, Stated
+from pollux.data.translations import Translation
 from pollux.errors import RecipeError
 from pollux.tokenizer import Tokenizer
 
@@ -22,6 +24,7 @@ RESTATED_WEIGHT = 1.0
 ANSWER_WEIGHT = 2.0
 LOOSE = 0.35  # of the English facts are stated in words picked from a book
 SURVEYED = 32, 40  # questions a batch whose passage is sought, and the tokens of each at most
+TAUGHT = 0.9  # of the questions about a lesson are translations
 ANSWERS = 0.9  # of the supervised positions at most: the rest is running text
 STOCK = (  # questions of people, for a recipe that needs no data
     "How many of them were there?",
@@ -60,6 +63,8 @@ class Stage:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise RecipeError(f"{name} {value} must be from 0 to 1")
+        if self.rows > 1 and not any(self.genres[g] for g in self.genres if g != "languages"):
+            raise RecipeError("a batch has one row of languages at most: add another genre")
         low, high = self.facts
         if not 0 <= low < high:
             raise RecipeError(
@@ -111,7 +116,7 @@ def kit(tokenizer: Tokenizer, genres: tuple[str, ...], evaluation: bool = False)
     Questions of people come with the books; without, they are a stock of a few. Raises RecipeError
     where data are missing: what a recipe gives does not depend on what happens to be there.
     """
-    made_elsewhere = {"random", *passages.SOURCES}
+    made_elsewhere = {"random", "languages", *passages.SOURCES}
     arrays = {
         g: corpora.tokens(corpora.CORPORA[g], tokenizer) for g in genres if g not in made_elsewhere
     }
@@ -140,11 +145,13 @@ def choose(rng: np.random.Generator, shares: dict[str, float]) -> str:
     return str(rng.choice(list(shares), p=weights / weights.sum()))
 
 
-def row(kit: Kit, stage: Stage, rng: np.random.Generator) -> Row:
+def row(kit: Kit, stage: Stage, rng: np.random.Generator, genre: str) -> Row:
     """One document and as many questions about it as fit, exactly `stage.length` tokens."""
-    genre = choose(rng, stage.genres)
     budget = int(stage.length * (1 - stage.questions * rng.uniform(0.7, 1.2)))
-    if genre in passages.SOURCES:
+    doc: Document
+    if genre == "languages":
+        doc = languages.lesson(kit, rng, budget)
+    elif genre in passages.SOURCES:
         doc = passages.collection(kit, rng, genre, budget, passages.pairs(genre))
     else:
         stated = _stated(kit, stage, rng, chinese=genre == "chinese" and rng.random() < 0.8)
@@ -186,6 +193,8 @@ def _first_stated(kit: Kit, rng, chinese: bool, options) -> tuple[facts.Fact, st
 
 def question_about(kit: Kit, stage: Stage, rng: np.random.Generator, doc: Document):
     """Tokens of a question and its answer, or None where the document does not lend itself."""
+    if isinstance(doc, Lesson) and rng.random() < TAUGHT:
+        return translations.translate(kit, rng, doc)
     match choose(rng, stage.skills):
         case "find" if doc.facts:
             several = 1 if rng.random() < 0.85 else int(rng.integers(2, 6))
@@ -235,7 +244,8 @@ def _lay_out(kit: Kit, stage: Stage, rng, doc: Document, pieces) -> Row:
     for number, (asked, answer) in enumerate(pieces, 1):
         size = len(asked) + len(answer.tokens)
         first = position + len(asked) - 1  # predicts the first token of the answer
-        again = restated(asked, answer)
+        chain = isinstance(answer, Translation)
+        again = answer.again if chain else restated(asked, answer)
         supervised = []
         for i, (token, look) in enumerate(zip(answer.tokens, answer.looks, strict=True)):
             recalled = look or i == 0 or token in kit.tokenizer.control.values()
@@ -292,7 +302,7 @@ def batch(kit: Kit, stage: Stage, rng: np.random.Generator) -> dict[str, np.ndar
 
     Where a batch has fewer positions than `stage.supervised`, weight 0 fills up.
     """
-    rows = [row(kit, stage, rng) for _ in range(stage.rows)]
+    rows = [row(kit, stage, rng, genre) for genre in genres(stage, rng)]
     answers = [(i, a) for i, r in enumerate(rows) for a in r.answers]
     chosen: list[tuple[int, Supervised]] = []
     room = int(stage.supervised * ANSWERS)
@@ -316,6 +326,16 @@ def batch(kit: Kit, stage: Stage, rng: np.random.Generator) -> dict[str, np.ndar
         "question": question,
         "passage": passage,
     }
+
+
+def genres(stage: Stage, rng: np.random.Generator) -> list[str]:
+    """Of the rows of a batch; one lesson at most: in one memory a word has one translation."""
+    drawn: list[str] = []
+    while len(drawn) < stage.rows:
+        genre = choose(rng, stage.genres)
+        if genre != "languages" or genre not in drawn:
+            drawn.append(genre)
+    return drawn
 
 
 def _surveyed(

@@ -31,6 +31,7 @@ USES = (
     "# see {n}",
     "  out = jit({n})(x)",
 )
+PARAMETERS = "()", "()", "(self)", "(self, x)", "(x, y)", "(*args)"
 NOWHERE = (-1, -1)  # a look that should recall nothing: what is asked for is not there
 
 
@@ -134,16 +135,17 @@ def called(kit: Kit, rng: np.random.Generator, code: str) -> str:
 
 
 def invented(kit: Kit, rng: np.random.Generator) -> list[str]:
-    """First lines of definitions."""
+    """First lines of definitions; some names begin or end like others."""
     found = []
     for _ in range(int(rng.integers(4))):
         words = [kit.vocabulary.pick(rng, kit.vocabulary.lower) for _ in range(rng.integers(2, 7))]
         alike = [kit.vocabulary.pick(rng, kit.vocabulary.lower), *words[1:]]
-        for parts in (words, alike, words[1:])[: int(rng.integers(1, 4))]:
+        for parts in (words, alike, words[1:], words[:-1])[: int(rng.integers(1, 5))]:
             if rng.random() < 0.2:
                 found.append(f"class {''.join(map(facts.capital, parts))}:")
             else:
-                found.append(f"def {'_' * int(rng.integers(2))}{'_'.join(parts)}(x, y):")
+                name = "_" * int(rng.integers(2)) + "_".join(parts)
+                found.append(f"def {name}{kit.vocabulary.pick(rng, PARAMETERS)}:")
     return found
 
 
@@ -395,7 +397,10 @@ DEFINE_QUESTIONS = (
 
 
 def define(kit: Kit, rng: np.random.Generator, doc: Document):
-    """File and line of a function or class: its first line again, then a pointer."""
+    """File and line of a function or class: its name, what the text has behind it, a pointer.
+
+    What is behind it tells a name from one that begins alike.
+    """
     text = kit.tokenizer.decode(doc.tokens)
     found = list(re.finditer(r"^[ ]*(def|class) (\w{3,})\b", text, re.M))
     if not found:
@@ -405,19 +410,19 @@ def define(kit: Kit, rng: np.random.Generator, doc: Document):
     if len([m for m in found if m[2] == name]) > 1:
         return None
     said, end = definition(kit.tokenizer, kind, name), len(text[: match.end()].encode())
-    after = int(np.searchsorted(np.cumsum(kit.tokenizer.byte_lengths[doc.tokens]), end)) + 1
-    if kind == "def":
-        after += 1  # its opening parenthesis
-    if after >= len(doc.tokens) or doc.tokens[after - 1] != said[-1]:
+    ends = np.cumsum(kit.tokenizer.byte_lengths[doc.tokens])
+    after = int(np.searchsorted(ends, end)) + 1
+    if after + 1 >= len(doc.tokens) or doc.tokens[after - 1] != said[-1] or ends[after - 1] > end:
         return None
     answer = Answer(passage=(after - len(said), after)).add(said)
-    answer.add([kit.control("<place>")], (after, after + 1))
+    answer.add([doc.tokens[after]], (after, after + 1))
+    answer.add([kit.control("<place>")], (after + 1, after + 2))
     answer.add([kit.control("<end>")])
     return asked(kit, _define_question(kit, rng, kind, name), answer)
 
 
 def definition(tokenizer: Tokenizer, kind: str, name: str) -> np.ndarray:
-    return tokenizer.encode(f"def {name}(" if kind == "def" else f"class {name}")
+    return tokenizer.encode(f"{kind} {name}")
 
 
 def _define_question(kit: Kit, rng: np.random.Generator, kind: str, name: str) -> str:

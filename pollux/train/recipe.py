@@ -46,6 +46,7 @@ GENRES = {
     "contexts": 0.6,
     "definitions": 0.4,
     "talk": 0.6,
+    "languages": 1.5,
 }
 SKILLS = {"find": 4.0, "absent": 2.5, "quote": 2.5, "point": 2.0, "other": 0.8, "passage": 2.0}
 NEEDLES = {**SKILLS, "find": 8.0, "absent": 6.0, "quote": 4.0, "point": 3.0, "passage": 4.0}

@@ -108,7 +108,7 @@ def joined(texts, characters=4_000_000):
 
 def test_recipes_name_no_held_out_file():
     genres = {genre for recipe in RECIPES.values() for s in recipe.stages for genre in s.genres}
-    assert genres <= {*corpora.CORPORA, *passages.SOURCES, "random"}
+    assert genres <= {*corpora.CORPORA, *passages.SOURCES, "random", "languages"}
     named = {file for corpus in TRAINED_ON for file in corpus.files}
     assert not named & set(EVAL_ONLY)
     for file in named:
@@ -204,7 +204,7 @@ def test_training_draws_nothing_kept_for_evaluation(kit, monkeypatch):
     stage = replace(RECIPES["tiny"].stages[0], genres={"books": 1.0, "chinese": 1.0})
     rng = np.random.default_rng(0)
     for _ in range(40):
-        mixture.row(kit, stage, rng)
+        mixture.row(kit, stage, rng, mixture.choose(rng, stage.genres))
     shared = {*facts.NOUNS, *facts.ADJECTIVES, *facts.CHINESE_NOUNS, *facts.CHINESE_ADJECTIVES}
     words = [w for w in set(drawn) if isinstance(w, str) and re.fullmatch(r"\w+", w)]
     assert len(words) > 50

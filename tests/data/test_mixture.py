@@ -47,8 +47,8 @@ def same(left, right):
 @settings(max_examples=60)
 @given(seeds, st.sampled_from([*GENRES]), st.sampled_from([160, 256, 601]))
 def test_rows(kit, seed, genre, length):
-    stage = replace(SHORT, genres={genre: 1.0}, length=length)
-    row = mixture.row(kit, stage, np.random.default_rng(seed))
+    stage = replace(SHORT, length=length)
+    row = mixture.row(kit, stage, np.random.default_rng(seed), genre)
     assert row.tokens.shape == row.segment.shape == (length,)
     assert 0 <= row.tokens.min() and row.tokens.max() < kit.tokenizer.vocab_size
     assert row.segment[0] == 0 and set(np.diff(row.segment)) <= {0, 1}
@@ -92,8 +92,31 @@ def check_answer(kit, row, answer):
 
 @settings(max_examples=20)
 @given(seeds)
+def test_translations_copy_what_stands_there(kit, seed):
+    """From the lesson, the question, or what the answer has said already."""
+    stage = replace(SHORT, length=1_024)
+    row = mixture.row(kit, stage, np.random.default_rng(seed), "languages")
+    assert row.answers and row.tokens.shape == (1_024,)
+    copied = [s for answer in row.answers for s in answer if s.end == s.start + 1]
+    assert len(copied) > 20
+    for at, target, _, start, _ in copied:
+        assert row.tokens[at + 1] == target and start <= at
+        assert row.segment[start] in (0, row.segment[at])
+        assert row.tokens[start] == target or target in kit.tokenizer.control.values()
+
+
+def test_a_batch_has_one_lesson_at_most(kit):
+    stage = replace(SHORT, genres={"languages": 20.0, "code": 1.0}, rows=4)
+    for seed in range(20):
+        drawn = mixture.genres(stage, np.random.default_rng(seed))
+        assert len(drawn) == 4 and drawn.count("languages") <= 1
+
+
+@settings(max_examples=20)
+@given(seeds)
 def test_questions_lie_whole_in_their_row(kit, seed):
-    row = mixture.row(kit, SHORT, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    row = mixture.row(kit, SHORT, rng, mixture.choose(rng, SHORT.genres))
     control = kit.tokenizer.control
     for number in range(1, row.segment.max() + 1):
         piece = row.tokens[row.segment == number].tolist()
@@ -138,7 +161,7 @@ def test_batches_are_whole_answers_and_text(kit, seed, supervised):
     stage = replace(SHORT, supervised=supervised)
     batch = mixture.batch(kit, stage, np.random.default_rng(seed))
     rng = np.random.default_rng(seed)
-    rows = [mixture.row(kit, stage, rng) for _ in range(stage.rows)]
+    rows = [mixture.row(kit, stage, rng, genre) for genre in mixture.genres(stage, rng)]
     assert np.array_equal(batch["tokens"], np.stack([row.tokens for row in rows]))
     trained = set(batch["at"][batch["weight"] >= 1].tolist())
     room, left_out, text = int(supervised * mixture.ANSWERS) - len(trained), [], 0

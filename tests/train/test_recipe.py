@@ -134,7 +134,7 @@ def test_recipes_hold_together(recipe):
     assert recipe is RECIPES[recipe.name]
     assert recipe.config is PRESETS[recipe.config.name]
     for stage in recipe.stages:
-        assert {*stage.genres} <= {*corpora.CORPORA, *passages.SOURCES, "random"}
+        assert {*stage.genres} <= {*corpora.CORPORA, *passages.SOURCES, "random", "languages"}
         assert {*stage.skills} <= {"find", "absent", "quote", "point", "other", "passage"}
         assert stage.supervised < stage.rows * stage.length
     assert json.loads(json.dumps(asdict(recipe)))["name"] == recipe.name
