@@ -20,7 +20,7 @@ MAX_FILE, MAX_FUNCTION = 499, 59  # lines
 # Each of BASE sees those before it.
 BASE = ("errors", "cache", "config", "params", "sharding", "tokenizer", "prompt")
 FACE = "pollux"  # pollux/__init__.py
-BELOW_PLAN = {*BASE, "ops", "model", "checkpoint", "media", "memory"}
+BELOW_PLAN = {*BASE, "interleaved", "ops", "model", "checkpoint", "media", "memory"}
 BELOW_ENGINE = {*BELOW_PLAN, "plan"}
 BELOW_EVALS = {*BELOW_ENGINE, "engine", "data", "examples", FACE}
 LAYERS: dict[str, set[str]] = {
@@ -29,15 +29,17 @@ LAYERS: dict[str, set[str]] = {
     "model": {*BASE, "ops"},
     "checkpoint": {*BASE, "ops", "model"},
     "media": {"errors"},
+    "interleaved": {*BASE, "media"},
     "memory": {*BASE, "ops", "model", "media"},
     "plan": BELOW_PLAN,
-    "engine": BELOW_ENGINE,
-    "data": {"errors", "cache", "config", "tokenizer", "prompt", "media"},
-    "train": {*BASE, "ops", "model", "checkpoint", "data"},
+    "native": {*BASE, "ops"},
+    "engine": {*BELOW_ENGINE, "native"},
+    "data": {"errors", "cache", "config", "tokenizer", "prompt", "media", "interleaved"},
+    "train": {*BASE, "interleaved", "ops", "model", "checkpoint", "data"},
     FACE: {*BELOW_ENGINE, "engine"},
     "evals": BELOW_EVALS,
     "bench": {*BELOW_EVALS, "train"},
-    "serve": {*BELOW_ENGINE, "engine", FACE},
+    "serve": {*BELOW_ENGINE, "engine", "examples", FACE},
     "cli": {*BELOW_EVALS, "train", "evals", "bench", "serve", "examples"},
     "examples": BELOW_ENGINE | {"engine", FACE},
     "demo": {*BELOW_EVALS, "cli"},

@@ -22,9 +22,11 @@ from pollux.tokenizer import Tokenizer
 TEXT_WEIGHT = 0.5  # of running text; answers have 1 or more (train/loss.py)
 RESTATED_WEIGHT = 1.0
 ANSWER_WEIGHT = 2.0
-LOOSE = 0.35  # of the English facts are stated in words picked from a book
+LOOSE = 0.5  # of the English facts are stated in words picked from a book
 SURVEYED = 32, 40  # questions a batch whose passage is sought, and the tokens of each at most
 TAUGHT = 0.9  # of the questions about a lesson are translations
+DEFINED = 0.4  # of those about code ask for a definition, UNDEFINED of them for one that is nowhere
+UNDEFINED = 0.2
 ANSWERS = 0.9  # of the supervised positions at most: the rest is running text
 STOCK = (  # questions of people, for a recipe that needs no data
     "How many of them were there?",
@@ -195,13 +197,16 @@ def question_about(kit: Kit, stage: Stage, rng: np.random.Generator, doc: Docume
     """Tokens of a question and its answer, or None where the document does not lend itself."""
     if isinstance(doc, Lesson) and rng.random() < TAUGHT:
         return translations.translate(kit, rng, doc)
+    if doc.genre == "code" and rng.random() < DEFINED:
+        nowhere = rng.random() < UNDEFINED
+        return skills.absent_definition(kit, rng) if nowhere else skills.define(kit, rng, doc)
     match choose(rng, stage.skills):
         case "find" if doc.facts:
             several = 1 if rng.random() < 0.85 else int(rng.integers(2, 6))
             order = rng.permutation(len(doc.facts))[:several]
             return skills.find(kit, rng, doc, [_as_asked(kit, rng, doc.facts[i]) for i in order])
         case "absent" if doc.facts:
-            match rng.integers(8):
+            match rng.integers(7):
                 case 0 | 1 | 2 | 3 | 4:
                     near = kit.vocabulary.near(rng, kit.vocabulary.pick(rng, doc.facts).fact)
                     if near.phrase in {stated.fact.phrase for stated in doc.facts}:
@@ -210,15 +215,11 @@ def question_about(kit: Kit, stage: Stage, rng: np.random.Generator, doc: Docume
                 case 5:
                     chinese = doc.facts[0].fact.chinese
                     return skills.absent_fact(kit, rng, kit.vocabulary.fact(rng, chinese))
-                case 6 if doc.genre == "code":
-                    return skills.absent_definition(kit, rng)
                 case _ if doc.genre in kit.corpora:
                     return skills.absent_words(kit, rng, doc.genre)
         case "quote":
             return skills.quote(kit, rng, doc)
         case "point":
-            if doc.genre == "code" and rng.random() < 0.8:
-                return skills.define(kit, rng, doc)
             return skills.point(kit, rng, doc)
         case "passage" if doc.genre != "random":
             return passages.passage(kit, rng, doc)

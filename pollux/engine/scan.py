@@ -14,6 +14,7 @@ from pollux.engine.model import Edge, Held, Loaded, Queries
 from pollux.memory.arrays import joined
 from pollux.memory.reading import Reading, Segment
 from pollux.memory.store import SEGMENT
+from pollux.native import library
 
 AT_ONCE = 8  # positions scored together: 16 cost four times as much, out of the cache (0010)
 PAUSE = 16 << 20  # keys times positions, some tenths of a second
@@ -95,14 +96,20 @@ class Scan:
 
     def __init__(self, model: Loaded, stretches: list[Stretch]):
         self.model, self.stretches = model, stretches
-        sizes = {len(stretch.keys) for stretch in stretches}
-        zeros = {size: jnp.zeros((model.query_heads, size)) for size in sizes}
-        self.totals: list[jax.Array] = [zeros[len(stretch.keys)] for stretch in stretches]
+        heads, sizes = model.query_heads, [len(stretch.keys) for stretch in stretches]
+        self.totals: list[Any]
+        if native := library.scan(heads, model.config.key_dim):
+            self.add_to, self.ends = native, library.ends
+            self.totals = [np.zeros((heads, size), np.float32) for size in sizes]
+        else:
+            self.add_to, self.ends = model.scan, _ends
+            zeros = {size: jnp.zeros((heads, size)) for size in set(sizes)}
+            self.totals = [zeros[size] for size in sizes]
         self.waiting: list[Queries] = []
         self.fresh = True  # nothing has been scored
         self.pieces: list[list[np.ndarray]] = []  # what is gone over the keys with
         self.edges: list[Edge] = []  # for each piece
-        self.highest: list[jax.Array] = []  # maximum of each block, for each stretch gone over
+        self.highest: list[Any] = []  # maximum of each block, for each stretch gone over
 
     def add(self, queries: Queries) -> None:
         """Positions to be scored when next there is something to recall."""
@@ -127,9 +134,9 @@ class Scan:
             at += size
         heads, width = rows[0].shape[1:]
         self.none = Edge(
-            jnp.zeros((AT_ONCE, width), jnp.int8),
-            jnp.zeros(AT_ONCE, jnp.float16),
-            jnp.zeros((heads, AT_ONCE)),
+            np.zeros((AT_ONCE, width), np.int8),
+            np.zeros(AT_ONCE, np.float16),
+            np.zeros((heads, AT_ONCE), np.float32),
         )
         self.edges, self.highest = [self.none] * len(self.pieces), []
         return at
@@ -141,8 +148,8 @@ class Scan:
         for i, (digits, scale, decay) in enumerate(self.pieces):
             edge = self.edges[i] if stretch.goes_on else self.none
             if following and following[0].goes_on:
-                self.edges[i] = _edge(stretch.keys, stretch.key_scales, total)
-            total, highest = self.model.scan(
+                self.edges[i] = Edge(*self.ends(stretch.keys, stretch.key_scales, total))
+            total, highest = self.add_to(
                 digits,
                 scale,
                 decay,
@@ -223,8 +230,8 @@ def _largest(x: np.ndarray, count: int) -> np.ndarray:
 
 
 @jax.jit
-def _edge(keys: jax.Array, key_scales: jax.Array, total: jax.Array) -> Edge:
-    return Edge(keys[-AT_ONCE:], key_scales[-AT_ONCE:], total[:, -AT_ONCE:])
+def _ends(keys: jax.Array, key_scales: jax.Array, total: jax.Array) -> tuple[jax.Array, ...]:
+    return keys[-AT_ONCE:], key_scales[-AT_ONCE:], total[:, -AT_ONCE:]
 
 
 def hold(reading: Reading, position: np.ndarray, valid: np.ndarray) -> Held:
