@@ -9,7 +9,7 @@ print(answer.text, *answer.sources)
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from pollux.engine import model as engine
@@ -31,7 +31,8 @@ from pollux.errors import (
     WeightsError,
 )
 from pollux.media.inputs import open_parts
-from pollux.media.part import Part
+from pollux.media.part import Kind, Part
+from pollux.media.view import VIEW, View
 from pollux.memory.place import Place
 from pollux.memory.reading import Reading
 
@@ -53,6 +54,7 @@ __all__ = [
     "Scheduler",
     "Source",
     "SpaceError",
+    "View",
     "WeightsError",
     "load",
 ]
@@ -71,13 +73,16 @@ class Model:
         save: str | Path | None = None,
         report: Report = lambda progress: None,
         update: bool = False,
+        view: View = VIEW,
     ) -> Reading:
         """Reads files, directories and `Part`s, in order, into memory or the reading `save`.
 
         `update`: parts that `save` holds already, unchanged, are taken from there.
+        `view`: how closely and how often pictures, sound and film are looked at.
         """
         path = Path(save) if save else None
-        return reader.read(self.loaded, parts_of(inputs), path, report, update)
+        parts = parts_of(inputs, self.loaded.kinds)
+        return reader.read(self.loaded, parts, path, report, update, view=view)
 
     def replace(self, reading: Reading, span: tuple[int, int], text: str) -> Reading:
         """`reading` with `text` at positions from span[0] to before span[1], as if read anew.
@@ -142,14 +147,15 @@ class Model:
         return self._respondent
 
 
-def parts_of(inputs: Sequence[str | Path | Part]) -> Iterator[Part]:
+def parts_of(inputs: Sequence[str | Path | Part], kinds: Collection[Kind]) -> Iterator[Part]:
     """`Part`s as they are, files and directories opened; InputError when there is nothing."""
     if not inputs:
         raise InputError("nothing to read; name a file, a directory or a Part")
     for _, group in itertools.groupby(inputs, lambda one: isinstance(one, Part)):
         together = list(group)
         parts = [one for one in together if isinstance(one, Part)]
-        yield from parts or open_parts([one for one in together if not isinstance(one, Part)])
+        named = [one for one in together if not isinstance(one, Part)]
+        yield from parts or open_parts(named, kinds=kinds)
 
 
 def load(weights: str | Path | None = None) -> Model:

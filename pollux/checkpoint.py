@@ -4,13 +4,11 @@
 It holds a tensor a parameter under its dotted name, and the architecture as metadata.
 """
 
-import dataclasses
 import hashlib
 import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +17,7 @@ import safetensors
 import safetensors.numpy
 
 from pollux import params
-from pollux.config import Config, Experts
+from pollux.config import Config, described, parsed
 from pollux.errors import SpaceError, WeightsError
 from pollux.model import decoder
 
@@ -30,8 +28,9 @@ def save(path: Path, weights: decoder.Decoder, config: Config, about: dict[str, 
     """Writes float16 beside `path`, then renames. `about`: how they came to be."""
     named = zip(params.names(weights), jax.tree.leaves(weights), strict=True)
     arrays = {name: np.asarray(x, np.float16) for name, x in named}
-    described = json.dumps(dataclasses.asdict(config))
-    metadata = {"format": FORMAT, "config": described, "sha256": _digest(described, arrays)}
+    architecture = json.dumps(described(config))
+    digest = _digest(architecture, arrays)
+    metadata = {"format": FORMAT, "config": architecture, "sha256": digest}
     beside = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,9 +63,9 @@ def load(path: Path) -> tuple[decoder.Decoder, Config, str]:
     return weights, config, digest[:16]
 
 
-def _digest(described: str, arrays: dict[str, np.ndarray]) -> str:
+def _digest(architecture: str, arrays: dict[str, np.ndarray]) -> str:
     """Of the content: safetensors writes metadata in no fixed order, so files differ."""
-    digest = hashlib.sha256(described.encode())
+    digest = hashlib.sha256(architecture.encode())
     for name in sorted(arrays):
         digest.update(np.ascontiguousarray(arrays[name]).data)
     return digest.hexdigest()
@@ -77,8 +76,7 @@ def parse(metadata: dict[str, str], path: Path) -> Config:
     if metadata.get("format") != FORMAT:
         raise WeightsError(f"{path} holds no Pollux weights (format {metadata.get('format')!r})")
     try:
-        fields: dict[str, Any] = json.loads(metadata["config"])
-        return Config(experts=Experts(**fields.pop("experts")), **fields)
+        return parsed(json.loads(metadata["config"]))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} describes no model this version knows ({error})") from None
 

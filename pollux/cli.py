@@ -22,6 +22,7 @@ import typer
 
 from pollux.bench import command as bench
 from pollux.cache import compiled_directory
+from pollux.data import command as data
 from pollux.errors import InputError, PolluxError, RecipeError
 from pollux.evals import command as evals
 from pollux.serve import command as serving
@@ -41,6 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(bench.app, name="bench")
+app.add_typer(data.app, name="data")
 app.add_typer(evals.app, name="eval")
 app.command("serve")(serving.serve)
 console = rich.console.Console(stderr=True)
@@ -81,7 +83,8 @@ def read_command(
     from pollux.media.inputs import open_parts
 
     model = loaded(weights)
-    parts = open_parts(inputs, skip_unreadable=skip_unreadable)
+    kinds = model.loaded.kinds
+    parts = open_parts(inputs, kinds=kinds, skip_unreadable=skip_unreadable)
     kept = 0
     with reading_progress() as report:
 
@@ -406,7 +409,8 @@ def opened(model: Any, inputs: list[Path], skip_unreadable: bool = False) -> Any
     files = [path for path in inputs if path not in saved]
     readings = [model.open(*saved)] if saved else []
     if files:
-        opening = open_parts(files, skip_unreadable=skip_unreadable)
+        kinds = model.loaded.kinds
+        opening = open_parts(files, kinds=kinds, skip_unreadable=skip_unreadable)
         held = list(opening)  # standard input can be read only once
         with reading_progress() as report:
             reading, _ = shelf.read_or_open(model.loaded, held, report)

@@ -4,12 +4,16 @@
 A preset differs from another by numbers only; changing one changes the function.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from pollux.errors import WeightsError
 
 BLOCK = 64  # tokens: the unit of recall and of citation
+PATCH = 16  # pixels, each side of what a token of a picture shows
+MEL_BINS = 64  # energies of a frame of sound, 10 ms
+MEL_OWN = 4  # frames that a token of sound stands for, 40 ms
+MEL_FRAMES = 12  # frames that it hears: its own and the eight before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +42,32 @@ class Experts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Vision:
+    """Eyes: a patch passes `hidden_dim` units. Rows and columns beyond `sides` share a position."""
+
+    hidden_dim: int
+    sides: int = 64
+
+    def __post_init__(self):
+        _check_counts(self, zero=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audio:
+    """Ears: the frames of a token pass `hidden_dim` units."""
+
+    hidden_dim: int
+
+    def __post_init__(self):
+        _check_counts(self, zero=())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
-    """A decoder: a read stack, one memory, and an answer stack that recalls from it."""
+    """A decoder: a read stack, one memory, and an answer stack that recalls from it.
+
+    Without `vision` and `audio` it reads text only.
+    """
 
     name: str
     vocab_size: int  # text pieces and control tokens
@@ -62,6 +90,8 @@ class Config:
     recall_scale: float = 20.0  # initial recall temperature: logits are recall_scale x cosine
     sharpness: float = 0.25  # recall logits grow with (keys / trained_keys) ** sharpness
     trained_keys: int = 8_192
+    vision: Vision | None = None
+    audio: Audio | None = None
 
     def __post_init__(self):
         _check_counts(self, zero=("image_codes",))
@@ -93,7 +123,8 @@ class Config:
     @property
     def receptive_field(self) -> int:
         """Tokens before a token, beyond which nothing reaches its memory."""
-        return self.read_layers * (self.state_tokens - 1) + self.recall_width - 1
+        heard = MEL_FRAMES // MEL_OWN - 1 if self.audio else 0
+        return self.read_layers * (self.state_tokens - 1) + self.recall_width - 1 + heard
 
 
 def _check_counts(config: Any, zero: tuple[str, ...]) -> None:
@@ -102,6 +133,20 @@ def _check_counts(config: Any, zero: tuple[str, ...]) -> None:
         value, least = getattr(config, field.name), int(field.name not in zero)
         if field.type is int and not (isinstance(value, int) and value >= least):
             raise WeightsError(f"{field.name} {value!r} must be a whole number from {least} up")
+
+
+def described(config: Config) -> dict[str, Any]:
+    """As it stands in files. What it has none of is left out, so that text-only files go on."""
+    return {name: value for name, value in asdict(config).items() if value is not None}
+
+
+def parsed(described: dict[str, Any]) -> Config:
+    """The inverse; TypeError, AttributeError, KeyError or WeightsError for what is no config."""
+    made: dict[str, Any] = {"experts": Experts(**described["experts"])}
+    for name, kind in (("vision", Vision), ("audio", Audio)):
+        if described.get(name) is not None:
+            made[name] = kind(**described[name])
+    return Config(**{**described, **made})
 
 
 def dense_twin(config: Config) -> Config:

@@ -33,6 +33,17 @@ def weights(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def senses():
+    """The architecture TINY with eyes and ears."""
+    from dataclasses import replace
+
+    from pollux.config import TINY, Audio, Vision
+
+    eyes, ears = Vision(hidden_dim=24, sides=4), Audio(hidden_dim=20)
+    return replace(TINY, name="tiny-senses", vision=eyes, audio=ears)
+
+
+@pytest.fixture(scope="session")
 def spark():
     """The model that ships, compiled once for all tests that ask it."""
     import pollux

@@ -17,11 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pollux import checkpoint, params
-from pollux.config import TINY, dense_twin
+from pollux.config import TINY, Audio, Vision, dense_twin
 from pollux.errors import PolluxError, SpaceError, WeightsError
 from pollux.model import decoder
 
 CONFIG = dataclasses.replace(TINY, vocab_size=64)
+SENSES = dataclasses.replace(
+    CONFIG, name="senses", vision=Vision(hidden_dim=8, sides=2), audio=Audio(hidden_dim=8)
+)
 
 
 def fresh(config=CONFIG, seed=0):
@@ -58,7 +61,7 @@ def rewrite(path: Path, change=lambda arrays: arrays, **described) -> None:
     safetensors.numpy.save_file(change(arrays), path, metadata)
 
 
-@pytest.mark.parametrize("config", [CONFIG, dense_twin(CONFIG)], ids=lambda c: c.name)
+@pytest.mark.parametrize("config", [CONFIG, dense_twin(CONFIG), SENSES], ids=lambda c: c.name)
 def test_round_trip(tmp_path, config):
     weights = fresh(config)
     path = tmp_path / "deep" / "er" / "w.safetensors"
@@ -163,6 +166,16 @@ def test_unknown_architecture(saved, described):
     rewrite(saved, config=described)
     with pytest.raises(WeightsError, match="describes no model this version knows"):
         checkpoint.load(saved)
+
+
+def test_text_only_files_say_nothing_of_senses(saved):
+    """So that Pollux from before there were any reads them too."""
+    with safetensors.safe_open(saved, "numpy") as file:
+        described = json.loads(file.metadata()["config"])
+        assert not [name for name in file.keys() if name.startswith(("vision", "audio"))]
+    assert not {"vision", "audio"} & described.keys()
+    rewrite(saved, config=json.dumps({**described, "vision": {"hidden_dim": 8, "sides": 2}}))
+    refused(saved, "lacks 6 weights, the first vision.colour")
 
 
 def test_unwritable_place(tmp_path, saved):

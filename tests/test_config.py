@@ -2,7 +2,7 @@
 """Presets have the sizes they promise; a configuration that cannot work says why."""
 
 import tracemalloc
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -15,9 +15,13 @@ from pollux.config import (
     SPARK,
     TINY,
     ULTRA,
+    Audio,
     Config,
     Experts,
+    Vision,
     dense_twin,
+    described,
+    parsed,
 )
 from pollux.errors import WeightsError
 from pollux.model import decoder
@@ -79,6 +83,21 @@ def test_state_and_receptive_field():
     assert (TINY.window, TINY.conv_width, TINY.recall_width) == (16, 3, 5)
     assert TINY.state_tokens == 18
     assert TINY.receptive_field == 2 * 17 + 4
+    assert replace(TINY, vision=Vision(hidden_dim=8)).receptive_field == TINY.receptive_field
+    assert replace(TINY, audio=Audio(hidden_dim=8)).receptive_field == TINY.receptive_field + 2
+
+
+@pytest.mark.parametrize("config", [TINY, replace(TINY, audio=Audio(hidden_dim=8))])
+def test_described_and_parsed(config):
+    assert parsed(described(config)) == parsed(asdict(config)) == config
+    with pytest.raises((TypeError, WeightsError)):
+        parsed({**described(config), "vision": {"depth": 3}})
+
+
+@pytest.mark.parametrize("sense", [Vision, Audio])
+def test_impossible_senses(sense):
+    with pytest.raises(WeightsError, match="hidden_dim 0 must be a whole number from 1 up"):
+        sense(hidden_dim=0)
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,12 @@ def edit_saved(
 
 
 def _alone(model: Loaded, reading: Reading, part: PartSpan) -> Reading:
-    """The part by itself; ReadingError when it is damaged or other weights made it."""
+    """The part by itself; ReadingError when it is damaged or other weights made it.
+
+    InputError when it is more than text.
+    """
+    if not part.is_text:
+        raise InputError(f"{part.name} is {part.kind}: only text can be changed; read it anew")
     alone = reading.alone(part)
     mine = model.fingerprint, model.tokenizer.fingerprint
     check_fingerprints(alone.stores[0], *mine, "the model's")

@@ -13,15 +13,17 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int8, UInt8
 
 from pollux import checkpoint
-from pollux.config import BLOCK, Config
+from pollux.config import BLOCK, MEL_BINS, MEL_FRAMES, PATCH, Config
 from pollux.errors import WeightsError
+from pollux.media.part import TEXT, Kind
 from pollux.memory.store import Shape
-from pollux.model import answer, decoder, read, survey
+from pollux.model import answer, audio, decoder, read, survey, vision
 from pollux.ops import quant
 from pollux.ops.attention import MASKED
 from pollux.ops.recall import follow, weigh
 from pollux.tokenizer import Tokenizer
 
+TILE = 256  # patches or tokens of sound embedded at once: a chunk costs what is in it
 UNSEEN = 0.8  # the cosine that a key not scored is taken to have, when it is judged whether to
 
 
@@ -32,6 +34,14 @@ class Chunk(NamedTuple):
     values: Int8[Array, "T V"]
     key_scales: Float[Array, " T"]
     value_scales: Float[Array, " T"]
+
+
+class Seen(NamedTuple):
+    """The media of a chunk of T tokens: tables with room for T of each, and how many there are."""
+
+    media: decoder.Media
+    patches: Int[Array, ""]
+    sounds: Int[Array, ""]
 
 
 class Own(NamedTuple):
@@ -116,9 +126,9 @@ class Stepped(NamedTuple):
 class Edge(NamedTuple):
     """The last tokens of the stretch before, which the first of the next one follow."""
 
-    keys: Int8[Array, "edge K"]
-    key_scales: Float[Array, " edge"]
-    total: Float[Array, "Q edge"]
+    keys: Int8[Array, "edge K"] | np.ndarray
+    key_scales: Float[Array, " edge"] | np.ndarray
+    total: Float[Array, "Q edge"] | np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,9 +144,19 @@ class Loaded:
     def shape(self) -> Shape:
         return Shape(key_dim=self.config.key_dim, value_dim=self.config.value_dim)
 
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """The parts that it can read."""
+        eyes: frozenset[Kind] = frozenset(("image", "video") if self.config.vision else ())
+        ears: frozenset[Kind] = frozenset(("audio",) if self.config.audio else ())
+        return TEXT | eyes | ears
+
     @cached_property
     def read_chunk(self):
-        """(tokens [T], segment [T], state) -> (Chunk, state): reading, in chunks of one size."""
+        """(tokens [T], segment [T], state) -> (Chunk, state): reading, in chunks of one size.
+
+        Of a model with eyes or ears there comes a fourth argument, the chunk's Seen.
+        """
         return jax.jit(partial(_read_chunk, self.weights, self.config), donate_argnums=2)
 
     @cached_property
@@ -231,12 +251,47 @@ def load(path: str | Path | None = None) -> Loaded:
     return Loaded(weights, config, tokenizer, fingerprint)
 
 
-def _read_chunk(p, cfg, tokens, segment, state) -> tuple[Chunk, read.ReadState]:
-    got, state, _ = decoder.read_chunk(p, cfg, tokens[None], segment[None], state)
+def no_media(cfg: Config, size: int) -> decoder.Media:
+    """Empty tables for a chunk of that size; none for what the model has no sense for."""
+    eyes, ears = cfg.vision is not None, cfg.audio is not None
+    return decoder.Media(
+        at=jnp.full((1, size), -1),
+        patches=jnp.zeros((size, PATCH, PATCH, 3), jnp.uint8) if eyes else None,
+        patch_place=jnp.zeros((size, 2), jnp.int32) if eyes else None,
+        mel=jnp.zeros((size, MEL_FRAMES, MEL_BINS), jnp.float16) if ears else None,
+    )
+
+
+def _read_chunk(p, cfg, tokens, segment, state, seen=None) -> tuple[Chunk, read.ReadState]:
+    shown = None if seen is None else _show(p, seen)
+    got, state, _ = decoder.read_chunk(p, cfg, tokens[None], segment[None], state, shown)
     real = tokens != 0  # the padding of a part's last block holds nothing
     keys, key_scales = quant.quantise_memory(jnp.where(real[:, None], got.key[0], 0.0))
     values, value_scales = quant.quantise_memory(jnp.where(real[:, None], got.value[0], 0.0))
     return Chunk(keys, values, key_scales * real, value_scales * real), state
+
+
+def _show(p: decoder.Decoder, seen: Seen) -> decoder.Shown:
+    """As decoder.show, some rows at a time and only as many as there are."""
+    media, vectors = seen.media, []
+    if media.patches is not None:
+        rows = media.patches, media.patch_place
+        vectors.append(_in_tiles(partial(vision.embed, p.vision), rows, seen.patches))
+    if media.mel is not None:
+        vectors.append(_in_tiles(partial(audio.embed, p.audio), (media.mel,), seen.sounds))
+    return decoder.Shown(jnp.concatenate(vectors), media.at)
+
+
+def _in_tiles(embed, rows, number) -> Float[Array, "M D"]:
+    size = min(TILE, len(rows[0]))
+
+    def one(i, out):
+        start = jnp.minimum(i * size, len(out) - size)
+        made = embed(*(jax.lax.dynamic_slice_in_dim(row, start, size) for row in rows))
+        return jax.lax.dynamic_update_slice_in_dim(out, made, start, 0)
+
+    shape = jax.eval_shape(embed, *rows)
+    return jax.lax.fori_loop(0, -(-number // size), one, jnp.zeros(shape.shape, shape.dtype))
 
 
 def _begin(p, cfg, tokens, segment, capacity) -> tuple[read.ReadState, Own]:

@@ -4,11 +4,10 @@
 Cost and memory in use do not depend on the length.
 """
 
-import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,18 +15,24 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from pollux import prompt
+from pollux import interleaved, prompt
 from pollux.config import BLOCK
-from pollux.engine.model import Chunk, Loaded
+from pollux.engine import media
+from pollux.engine.model import Chunk, Loaded, Seen
 from pollux.errors import InputError
+from pollux.interleaved import Interleaved
 from pollux.media.part import TEXT, Part
+from pollux.media.stream import unseen
+from pollux.media.view import VIEW, View
 from pollux.memory.arrays import joined
+from pollux.memory.manifest import Mark
 from pollux.memory.reading import Reading
 from pollux.memory.store import PartSpan, Writer
 from pollux.tokenizer import Tokenizer
 
 CHUNK = 4_096  # tokens a step
 PIECE = 1 << 18  # characters tokenized at a time, to the end of their line
+FEW = 1_024  # tokens of a medium that are put together before they go into a chunk
 
 
 @dataclass
@@ -37,6 +42,7 @@ class Progress:
     characters: int = 0
     tokens: int = 0
     parts_kept: int = 0  # taken from an earlier reading, their tokens not counted
+    notes: list[str] = field(default_factory=list)  # on parts that end where they are damaged
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -65,6 +71,7 @@ class Run:
     tokens: np.ndarray
     characters: int
     valid: int = BLOCK
+    media: Interleaved | None = None  # the tokens again, with what stands there
 
 
 def part_tokens(tokenizer: Tokenizer, number: int, part: Part) -> Iterator[Run]:
@@ -81,6 +88,35 @@ def part_tokens(tokenizer: Tokenizer, number: int, part: Part) -> Iterator[Run]:
     if len(rest):
         padding = -len(rest) % BLOCK
         yield Run(number, np.pad(rest, (0, padding)), waiting, BLOCK - padding)
+
+
+def media_tokens(
+    model: Loaded, number: int, part: Part, way: media.Way, marks: list[Mark]
+) -> Iterator[Run]:
+    """Header and pieces of a medium, padded at the end to a whole block; `marks` grow meanwhile."""
+    waiting = [interleaved.text(prompt.part_header(model.tokenizer, part.name))]
+    size = len(waiting[0].ids)
+    for one in media.sequence(model, part, way, size, marks):
+        waiting.append(one)
+        size += len(one.ids)
+        if size >= FEW:
+            together, whole = interleaved.joined(waiting), size // BLOCK * BLOCK
+            ready = together.cut(0, whole)
+            yield Run(number, ready.ids, 0, media=ready)
+            waiting, size = [together.cut(whole, size)], size - whole
+    if size:
+        padding = -size % BLOCK
+        last = interleaved.fitted(interleaved.joined(waiting), size + padding)
+        yield Run(number, last.ids, 0, BLOCK - padding, last)
+
+
+def runs_of(
+    model: Loaded, number: int, part: Part, way: media.Way, marks: list[Mark]
+) -> Iterator[Run]:
+    """The tokens of any part; what is more than text gets `marks`."""
+    if media.is_mixed(model, part):
+        return media_tokens(model, number, part, way, marks)
+    return part_tokens(model.tokenizer, number, part)
 
 
 def ahead(
@@ -101,12 +137,13 @@ def chunks(runs: Iterable[Run], size: int) -> Iterator[list[Run]]:
     """Runs cut and packed into chunks of `size` tokens; the last may be shorter."""
     chunk, room = [], size
     for run in runs:
-        tokens, characters = run.tokens, run.characters
-        while len(tokens):
-            now, tokens = tokens[:room], tokens[room:]
-            share = 0 if len(tokens) else characters
-            chunk.append(Run(run.part, now, share, BLOCK if len(tokens) else run.valid))
-            room -= len(now)
+        at, end = 0, len(run.tokens)
+        while at < end:
+            until = min(at + room, end)
+            share, valid = (run.characters, run.valid) if until == end else (0, BLOCK)
+            shown = run.media and run.media.cut(at, until)
+            chunk.append(Run(run.part, run.tokens[at:until], share, valid, shown))
+            room, at = room - (until - at), until
             if not room:
                 yield chunk
                 chunk, room = [], size
@@ -122,17 +159,28 @@ def memories(
     `size`: tokens a step; CHUNK unless there is little to read.
     """
     state, ahead, size = model.empty_state(), None, size or CHUNK
+    nothing = None if model.kinds <= TEXT else media.nothing_seen(model, size)
     for chunk in chunks(runs, size):
         tokens = np.concatenate([run.tokens for run in chunk])
         segment = np.concatenate([np.full(len(run.tokens), run.part) for run in chunk])
         padding = size - len(tokens)
         tokens, segment = np.pad(tokens, (0, padding)), np.pad(segment, (0, padding), mode="edge")
-        got, state = model.read_chunk(tokens.astype(np.int32), segment.astype(np.int32), state)
+        sequence = tokens.astype(np.int32), segment.astype(np.int32), state
+        if nothing is None:
+            got, state = model.read_chunk(*sequence)
+        else:
+            got, state = model.read_chunk(*sequence, seen(model, chunk, nothing))
         if ahead:
             yield ahead[0], jax.device_get(ahead[1])
         ahead = chunk, got
     if ahead:
         yield ahead[0], jax.device_get(ahead[1])
+
+
+def seen(model: Loaded, chunk: Sequence[Run], nothing: Seen) -> Seen:
+    """What stands in a chunk besides text."""
+    shown = [run.media or interleaved.text(run.tokens) for run in chunk]
+    return media.seen(model, shown, nothing)
 
 
 def read(
@@ -142,19 +190,23 @@ def read(
     report: Report = lambda progress: None,
     update: bool = False,
     size: int | None = None,
+    view: View = VIEW,
+    skip_unreadable: bool = False,
 ) -> Reading:
     """Reads every part, into the file at `path` or memory. Stopped halfway, it leaves nothing.
 
     `update`: parts that the reading at `path` holds already, unchanged, are taken from there.
     `size`: tokens a step; CHUNK unless there is little to read.
+    `view`, `skip_unreadable`: of pictures, sound and film (media/stream.py).
     """
+    way = media.Way(view=view, skip_unreadable=skip_unreadable)
     if path is None:
-        return _read(model, parts, Kept(model), report, size=size)
+        return _read(model, parts, Kept(model), report, way, size=size)
     mine = model.fingerprint, model.tokenizer.fingerprint
     with Writer.create(path, model.shape, *mine) as writer:
         there = update and os.path.lexists(path)
         earlier = Reading.open(path, *mine) if there else None
-        return _read(model, parts, writer, report, earlier, size)
+        return _read(model, parts, writer, report, way, earlier, size)
 
 
 @dataclass(frozen=True)
@@ -165,6 +217,7 @@ class Coming:
     header_tokens: int
     sha256: str
     kept: PartSpan | None
+    marks: list[Mark] = field(default_factory=list)
 
 
 def _read(
@@ -172,30 +225,31 @@ def _read(
     parts: Iterable[Part],
     sink: "Writer | Kept",
     report: Report,
+    way: media.Way,
     earlier: Reading | None = None,
     size: int | None = None,
 ) -> Reading:
     known = {((p.name, p.kind, p.note), p.sha256): p for p in earlier.parts} if earlier else {}
-    progress, current = Progress(), -1
+    progress, current = Progress(notes=way.notes), -1
     coming: deque[Coming] = deque()  # the part being written and those after it
 
     def runs() -> Iterator[Run]:
         for number, part in enumerate(parts):
-            if part.kind not in TEXT:
-                raise InputError(f"{part.name} is {part.kind}, and this model reads text only")
+            if part.kind not in model.kinds:
+                raise InputError(f"{part.name} is {part.kind}, and {unseen(model.kinds)}")
             header = len(prompt.part_header(model.tokenizer, part.name))
-            digest = hashlib.sha256(part.text.encode("utf-8", "replace")).hexdigest()
+            digest = media.digest_of(model, part, way.view)
             about = part.name, part.kind, part.note
             kept = known.get((about, digest))
             coming.append(Coming(about, header, digest, kept))
             if not kept:
-                yield from part_tokens(model.tokenizer, number, part)
+                yield from runs_of(model, number, part, way, coming[-1].marks)
 
     def end_part() -> None:
         """Ends the current part; then come those that need no reading."""
         if current >= 0:
             ended = coming.popleft()
-            sink.end_part(ended.header_tokens, ended.sha256)
+            sink.end_part(ended.header_tokens, ended.sha256, ended.marks)
         while earlier and coming and (kept := coming[0].kept):
             assert isinstance(sink, Writer)  # what is kept in memory has no earlier one
             sink.add(earlier.alone(kept))
@@ -244,7 +298,7 @@ class Kept:
         self.tokens += len(columns[-1])
         self.end = self.tokens - BLOCK + valid
 
-    def end_part(self, header_tokens: int, sha256: str) -> None:
+    def end_part(self, header_tokens: int, sha256: str, marks: Sequence[Mark] = ()) -> None:
         name, kind, note = self.about
         span = PartSpan(
             name=name,
@@ -254,6 +308,7 @@ class Kept:
             text_start=self.start + header_tokens,
             end=self.end,
             sha256=sha256,
+            marks=tuple(marks),
         )
         self.parts.append(span)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pollux.cache import cache_directory
 from pollux.engine import reader
+from pollux.engine.media import digest_of
 from pollux.engine.model import Loaded
 from pollux.errors import ReadingError
 from pollux.media.part import Part
@@ -62,8 +63,7 @@ def find(model: Loaded, key: str, directory: Path) -> Reading | None:
 def key_of(model: Loaded, parts: Sequence[Part]) -> str:
     digest = hashlib.sha256(f"{model.fingerprint} {model.tokenizer.fingerprint}".encode())
     for part in parts:
-        text = hashlib.sha256(part.text.encode("utf-8", "replace")).hexdigest()
-        digest.update(f"{part.name}\n{part.kind} {text}\n".encode())
+        digest.update(f"{part.name}\n{part.kind} {digest_of(model, part)}\n".encode())
     return digest.hexdigest()[:32]
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -89,11 +89,22 @@ def round_up(tokens: int) -> int:
     return -(-tokens // BLOCK) * BLOCK
 
 
+class Mark(NamedTuple):
+    """From a token on, until the next mark: what is shown there. -1: has none."""
+
+    at: int  # tokens from the beginning of the part
+    milliseconds: int  # of the token, from the beginning of the medium
+    step: int  # milliseconds that a token lasts: 0 where time stands still
+    frame: int  # of a film, from 0
+    page: int  # of a document, from 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class PartSpan:
     """Where a part stands, in token positions: its header from `start`, its text from `text_start`.
 
-    `end` is one past the last real token; the next part starts at the next block boundary.
+    `end` is one past the last real token; the next part starts at the next block boundary. Pictures
+    and sound have `marks`, ascending.
     """
 
     name: str
@@ -102,7 +113,13 @@ class PartSpan:
     start: int
     text_start: int
     end: int
-    sha256: str  # of the text's bytes
+    sha256: str  # of the text's bytes, or the medium's and how it was looked at
+    marks: tuple[Mark, ...] = ()
+
+    @property
+    def is_text(self) -> bool:
+        """Whether all of it is text, which can be changed."""
+        return not self.marks and self.kind not in ("image", "audio", "video")
 
     def moved(self, tokens: int) -> "PartSpan":
         """The same part, that many positions later."""
@@ -135,6 +152,11 @@ class Manifest:
                 raise ValueError(f"part {part.name!r} is out of place")
             if part.end == part.start:
                 raise ValueError(f"part {part.name!r} has no tokens")
+            marked = [mark.at for mark in part.marks]
+            if marked and not 0 <= marked[0] <= max(marked) < part.end - part.start:
+                raise ValueError(f"part {part.name!r} has marks out of place")
+            if marked != sorted(marked):
+                raise ValueError(f"part {part.name!r} has marks out of order")
             at = round_up(part.end)
         if at != self.tokens:
             raise ValueError(f"the parts come to {at} tokens, not {self.tokens}")
@@ -166,6 +188,9 @@ def sync_directory(path: Path) -> None:
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Write beside, then rename over the old one. OSError leaves the old one as it was."""
     body = asdict(manifest)
+    for part in body["parts"]:
+        if not part["marks"]:
+            del part["marks"]  # as it was before there were any
     body["checksums"] = dict(zip(FILES, manifest.checksums, strict=True))
     record = {"format": FORMAT, "version": VERSION, "crc32": body_crc(body), "reading": body}
     data = json.dumps(record).encode()
@@ -230,7 +255,12 @@ def parse_body(body: dict[str, Any]) -> Manifest:
 def parse_part(record: dict[str, Any]) -> PartSpan:
     texts = {name: typed(record[name], str) for name in ("name", "kind", "note", "sha256")}
     places = {name: typed(record[name], int) for name in ("start", "text_start", "end")}
-    return PartSpan(**texts, **places)
+    marks = tuple(parse_mark(typed(mark, list)) for mark in typed(record.get("marks", []), list))
+    return PartSpan(**texts, **places, marks=marks)
+
+
+def parse_mark(record: list[Any]) -> Mark:
+    return Mark(*integers(record))
 
 
 def integers(values: Iterable[Any]) -> tuple[int, ...]:

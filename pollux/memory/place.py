@@ -5,15 +5,17 @@ Everything is counted from the tokens: a newline is always a token of its own, a
 its bytes.
 """
 
+import bisect
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from pollux.errors import InputError
-from pollux.memory.manifest import PartSpan
+from pollux.media.piece import clock
+from pollux.memory.manifest import Mark, PartSpan
 from pollux.memory.reading import Reading
 
 LINES_UP = 20  # how far above a line its time may stand
@@ -43,7 +45,9 @@ class Decoder(Protocol):
 class Place:
     """Line and column count from 1, in characters; `byte` from 0, both in the part's text.
 
-    `page`, from 1, is that of a PDF.
+    `page`, from 1, is that of a document. Of a `medium`, a picture, sound or film, line, column and
+    byte are its beginning; where there is time, `time` and `milliseconds` say where, and `frame`,
+    from 0, what was on the screen.
     """
 
     part: str
@@ -52,10 +56,15 @@ class Place:
     byte: int
     time: str | None = None
     page: int | None = None
+    medium: str | None = None
+    milliseconds: int | None = None
+    frame: int | None = None
 
     def __str__(self) -> str:
         if self.page is not None:
             return f"{self.part} page {self.page}"
+        if self.medium is not None:
+            return self.part + (f" {self.time}" if self.time else "")
         return f"{self.part}:{self.line}" + (f" ({self.time})" if self.time else "")
 
 
@@ -63,6 +72,8 @@ def place_of(reading: Reading, tokenizer: Decoder, position: int) -> Place:
     """The place of a token. Header tokens are at the text's beginning; IndexError on padding."""
     part = reading.part_of(position)
     position = max(position, part.text_start)
+    if not part.is_text and part.kind != "pdf":
+        return medium_place(part, position)
     newlines = newlines_between(reading, tokenizer, part.text_start, position)
     start = line_start(part, newlines)
     return Place(
@@ -73,6 +84,32 @@ def place_of(reading: Reading, tokenizer: Decoder, position: int) -> Place:
         time=time_above(reading, tokenizer, part, newlines),
         page=page_of(reading, tokenizer, part, position),
     )
+
+
+def medium_place(part: PartSpan, position: int) -> Place:
+    """The place of a token of a picture, of sound or of film, by the mark it stands behind."""
+    place = Place(part=part.name, line=1, column=1, byte=0, medium=part.kind)
+    mark = mark_of(part, position)
+    if mark is None:
+        return place
+    place = replace(place, page=positive(mark.page), frame=positive(mark.frame))
+    if mark.milliseconds < 0:
+        return place
+    passed = mark.milliseconds + mark.step * max(0, position - part.start - mark.at)
+    return replace(place, milliseconds=passed, time=clock(passed / 1000))
+
+
+def mark_of(part: PartSpan, position: int) -> Mark | None:
+    """The last mark at or before `position`; the first where there is none."""
+    if not part.marks:
+        return None
+    index = bisect.bisect_right(part.marks, position - part.start, key=lambda mark: mark.at)
+    return part.marks[max(0, index - 1)]
+
+
+def positive(number: int) -> int | None:
+    """None for -1, which stands for nothing."""
+    return number if number >= 0 else None
 
 
 def context(
@@ -105,6 +142,8 @@ def page_of(reading: Reading, tokenizer: Decoder, part: PartSpan, position: int)
     """Counted from 1: a form feed begins every page of a PDF but the first."""
     if part.kind != "pdf":
         return None
+    if mark := mark_of(part, position):
+        return mark.page
     ids = reading.tokens[part.text_start : position + 1]
     return int(np.count_nonzero(ids == tokenizer.form_feed)) + 1
 

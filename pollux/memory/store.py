@@ -10,7 +10,7 @@ import errno
 import os
 import shutil
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from pollux.memory.manifest import (
     MANIFEST,
     SEGMENT,
     Manifest,
+    Mark,
     PartSpan,
     Shape,
     array_files,
@@ -191,7 +192,7 @@ class Writer:
                     end = min(start + SEGMENT, part.end)
                     whole = round_up(end)
                     self.append(*store.slices(start, whole), valid=BLOCK - (whole - end))
-                self.end_part(part.text_start - part.start, part.sha256)
+                self.end_part(part.text_start - part.start, part.sha256, part.marks)
 
     def _write(self, columns: tuple[np.ndarray, ...], count: int) -> None:
         """Write `count` tokens segment by segment, carrying on the checksums."""
@@ -208,7 +209,7 @@ class Writer:
             self.tokens += end - done
             done = end
 
-    def end_part(self, header_tokens: int, sha256: str) -> None:
+    def end_part(self, header_tokens: int, sha256: str, marks: Sequence[Mark] = ()) -> None:
         """The part is whole: its first `header_tokens` are its header, `sha256` is of its text."""
         part = self._open_part()
         if not 0 <= header_tokens <= part.end - part.start or part.end == part.start:
@@ -221,6 +222,7 @@ class Writer:
             text_start=part.start + header_tokens,
             end=part.end,
             sha256=sha256,
+            marks=tuple(marks),
         )
         self.parts.append(span)
         self.part = None

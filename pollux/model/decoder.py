@@ -5,12 +5,14 @@
 and caches.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt8
 
 from pollux.config import Config
-from pollux.model import answer, read, survey
+from pollux.model import answer, audio, read, survey, vision
 from pollux.ops.attention import MASKED
 from pollux.ops.norm import rms_norm
 from pollux.ops.recall import select, weigh
@@ -25,6 +27,28 @@ class Decoder:
     answer: tuple[answer.AnswerLayer, ...]
     survey: survey.Survey
     norm: Float[Array, " D"]
+    vision: vision.Vision | None
+    audio: audio.Audio | None
+
+
+class Media(NamedTuple):
+    """What is seen and heard among B rows of T tokens.
+
+    `at`: which patch stands at a position or, counted on from the last of them, which token of
+    sound; -1: neither. A model without eyes gets no patches, one without ears no `mel`.
+    """
+
+    at: Int[Array, "B T"]
+    patches: UInt8[Array, "P 16 16 3"] | None = None
+    patch_place: Int[Array, "P 2"] | None = None  # row and column in its picture
+    mel: Float[Array, "A 12 64"] | None = None
+
+
+class Shown(NamedTuple):
+    """The same, embedded: of M = P + A vectors the one at each position."""
+
+    vectors: Float[Array, "M D"]
+    at: Int[Array, "B T"]
 
 
 @weights
@@ -52,11 +76,28 @@ def declare(cfg: Config) -> Decoder:
         answer=tuple(answer.declare_layer(cfg, out) for _ in range(cfg.answer_layers)),
         survey=survey.declare(cfg, memory.key),
         norm=Param((cfg.embed_dim,), (None,), constant(1.0)),
+        vision=vision.declare(cfg),
+        audio=audio.declare(cfg),
     )
 
 
-def embed(p: Decoder, cfg: Config, tokens: Int[Array, "B T"]) -> Float[Array, "B T D"]:
-    return p.embedding[tokens] * (0.4 * cfg.embed_dim**0.5)
+def embed(
+    p: Decoder, cfg: Config, tokens: Int[Array, "B T"], shown: Shown | None = None
+) -> Float[Array, "B T D"]:
+    x = p.embedding[tokens] * (0.4 * cfg.embed_dim**0.5)
+    if shown is None:
+        return x
+    there = (shown.at >= 0)[..., None]
+    return jnp.where(there, shown.vectors[jnp.maximum(shown.at, 0)], x)
+
+
+def show(p: Decoder, media: Media) -> Shown:
+    vectors = []
+    if media.patches is not None and media.patch_place is not None:
+        vectors.append(vision.embed(p.vision, media.patches, media.patch_place))
+    if media.mel is not None:
+        vectors.append(audio.embed(p.audio, media.mel))
+    return Shown(jnp.concatenate(vectors), media.at)
 
 
 def logits(p: Decoder, x: Float[Array, "S D"]) -> Float[Array, "S vocab"]:
@@ -69,12 +110,13 @@ def read_chunk(
     tokens: Int[Array, "B T"],
     segment: Int[Array, "B T"],
     state: read.ReadState,
+    shown: Shown | None = None,
 ) -> tuple[Read, read.ReadState, Float[Array, "layers E"]]:
     """Reads T tokens after the state's.
 
     Tokens see their own segment only; give each part and question its own.
     """
-    got, state, load = read_ahead(p, cfg, tokens, segment, state)
+    got, state, load = read_ahead(p, cfg, tokens, segment, state, shown)
     return got, read.after(state, cfg, tokens.shape[1]), load
 
 
@@ -84,9 +126,10 @@ def read_ahead(
     tokens: Int[Array, "B T"],
     segment: Int[Array, "B T"],
     state: read.ReadState,
+    shown: Shown | None = None,
 ) -> tuple[Read, read.ReadState, Float[Array, "layers E"]]:
     """`read_chunk` with a state that can still go on after any of the T tokens (`read.after`)."""
-    x, after, load = read.read(p.read, cfg, embed(p, cfg, tokens), segment, state)
+    x, after, load = read.read(p.read, cfg, embed(p, cfg, tokens, shown), segment, state)
     key, value, gathered, kept = answer.memorise(
         p.memory, cfg, x, segment, state.inputs[-1], state.segment
     )
@@ -106,14 +149,18 @@ def answers(
     segment: Int[Array, " T"],
     at: Int[Array, " S"],
     pad: int = 0,
+    media: Media | None = None,
 ) -> Float[Array, "S vocab"]:
     """Next-token logits at positions `at` of one sequence, by the plain forward pass."""
     own = segment == segment[-1]  # the question and the answer: always seen, beside the top k
     end = -tokens.shape[0] % cfg.window  # chunks are whole windows
     tokens, own = jnp.pad(tokens, (0, end), constant_values=pad), jnp.pad(own, (0, end))
     segment = jnp.pad(segment, (0, end), constant_values=-1)
-    state = read.empty_state(cfg, 1)
-    got, _, _ = read_chunk(p, cfg, tokens[None], segment[None], state)
+    state, shown = read.empty_state(cfg, 1), None
+    if media is not None:
+        padded = jnp.pad(media.at, ((0, 0), (0, end)), constant_values=-1)
+        shown = show(p, media._replace(at=padded))
+    got, _, _ = read_chunk(p, cfg, tokens[None], segment[None], state, shown)
     x, gathered = got.hidden[0, at], got.gathered[0, at]
     position = jnp.arange(tokens.shape[0])
     real = tokens != pad

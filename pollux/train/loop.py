@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pollux import checkpoint, params
-from pollux.config import Config, Experts
+from pollux.config import Config, parsed
 from pollux.data import mixture
 from pollux.errors import RecipeError, SpaceError, WeightsError
 from pollux.model import decoder
@@ -33,16 +33,23 @@ from pollux.train.saves import Saves
 
 
 def initial(recipe: Recipe, weights: Path | None) -> stepping.State:
-    """A fresh state, or one that starts from given weights."""
+    """A fresh state, or one that starts from given weights, to which eyes and ears may be new."""
+    declared, key = decoder.declare(recipe.config), jax.random.key(recipe.seed)
     if weights is None:
-        declared = decoder.declare(recipe.config)
-        return stepping.start(recipe, params.initialise(declared, jax.random.key(recipe.seed)))
+        return stepping.start(recipe, params.initialise(declared, key))
     given, config, _ = checkpoint.load(weights)
-    if _shapes(config) != _shapes(recipe.config):
+    new = {
+        sense: getattr(recipe.config, sense)
+        for sense in ("vision", "audio")
+        if getattr(config, sense) is None
+    }
+    if _shapes(dataclasses.replace(config, **new)) != _shapes(recipe.config):
         raise RecipeError(
             f"{weights} is a {config.name} of other dimensions than {recipe.config.name}: "
             "name others, or change the recipe"
         )
+    fresh = params.initialise(declared, key)
+    given = dataclasses.replace(given, **{sense: getattr(fresh, sense) for sense in new})
     return stepping.start(recipe, given)
 
 
@@ -168,8 +175,7 @@ def _check_goes_on(directory: Path, recipe: Recipe, newest: int, resume: bool) -
             f"{directory} holds a run at step {newest}: go on with --resume, or name another --out"
         )
     try:
-        fields = json.loads((directory / "recipe.json").read_text())["config"]
-        before = Config(experts=Experts(**fields.pop("experts")), **fields)
+        before = parsed(json.loads((directory / "recipe.json").read_text())["config"])
     except (AttributeError, FileNotFoundError, KeyError, TypeError, ValueError, WeightsError):
         return  # a recipe of another version: the checkpoint will tell
     if _shapes(before) != _shapes(recipe.config):

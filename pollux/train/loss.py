@@ -11,14 +11,18 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from pollux.config import Config
 from pollux.model import answer, decoder, read, survey
 
 
 class Batch(NamedTuple):
-    """B rows of T tokens and S supervised positions, counted through the flattened rows."""
+    """B rows of T tokens and S supervised positions, counted through the flattened rows.
+
+    Where there are pictures and sound among them, the last four are those of decoder.Media. Their
+    tokens are never a target.
+    """
 
     tokens: Int[Array, "B T"]
     segment: Int[Array, "B T"]
@@ -28,6 +32,16 @@ class Batch(NamedTuple):
     look: Int[Array, "S 2"]  # recall flat positions [from, to); to = 0: anywhere, < 0: nothing
     question: Int[Array, "Q L"]  # flat positions of the tokens of Q questions; -1 fills up
     passage: Int[Array, "Q 2"]  # that each is about, [from, to); to = 0: none
+    media_at: Int[Array, "B T"] | None = None
+    patches: UInt8[Array, "P 16 16 3"] | None = None
+    patch_place: Int[Array, "P 2"] | None = None
+    mel: Float[Array, "A 12 64"] | None = None
+
+    def shown(self, p: decoder.Decoder) -> decoder.Shown | None:
+        if self.media_at is None:
+            return None
+        media = decoder.Media(self.media_at, self.patches, self.patch_place, self.mel)
+        return decoder.show(p, media)
 
 
 class Measures(NamedTuple):
@@ -52,7 +66,9 @@ def loss(
     """Text positions weigh below 1, answer positions 1 or more: that tells them apart."""
     rows, length = batch.tokens.shape
     state = read.empty_state(cfg, rows)
-    got, _, read_load = decoder.read_chunk(p, cfg, batch.tokens, batch.segment, state)
+    got, _, read_load = decoder.read_chunk(
+        p, cfg, batch.tokens, batch.segment, state, batch.shown(p)
+    )
     flat = jax.tree.map(lambda x: x.reshape(rows * length, -1), got)
     x, gathered = flat.hidden[batch.at], flat.gathered[batch.at]
     memory = _visible(batch, flat.key, flat.value)

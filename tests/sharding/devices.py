@@ -12,14 +12,21 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from pollux import params, sharding
-from pollux.config import TINY
+from pollux.config import MEL_BINS, MEL_FRAMES, PATCH, TINY, Audio, Vision
 from pollux.data.mixture import Stage
 from pollux.model import decoder, read
 from pollux.train import step as stepping
 from pollux.train.loss import Batch
 from pollux.train.recipe import Recipe
 
-CONFIG = dataclasses.replace(TINY, vocab_size=256, read_layers=1, answer_layers=1)
+CONFIG = dataclasses.replace(
+    TINY,
+    vocab_size=256,
+    read_layers=1,
+    answer_layers=1,
+    vision=Vision(hidden_dim=16, sides=4),
+    audio=Audio(hidden_dim=16),
+)
 SHARES = {"any": 1.0}  # never drawn from
 STAGE = Stage(steps=40, rows=8, length=32, supervised=64, genres=SHARES, skills=SHARES)
 RECIPE = Recipe(name="sharded", config=CONFIG, stages=(STAGE,))
@@ -54,7 +61,23 @@ def batch():
     question = jnp.asarray(rows + np.arange(STAGE.length // 2, STAGE.length - 1), jnp.int32)
     passage = jnp.asarray(rows + np.array([1, 9]), jnp.int32)
     target, weight = tokens.reshape(-1)[at + 1], jnp.ones(at.shape)
-    return Batch(tokens, segment, at, target, weight, look, question, passage)
+    text = tokens, segment, at, target, weight, look, question, passage
+    return Batch(*text, *media(*tokens.shape))
+
+
+def media(rows, length):
+    """Four patches and tokens of sound in each row, from anywhere in the tables."""
+    rng = np.random.default_rng(1)
+    at = np.full((rows, length), -1)
+    at[:, 3:7] = rng.permutation(4 * rows).reshape(rows, 4)
+    patches = rng.integers(0, 256, (2 * rows, PATCH, PATCH, 3))
+    mel = rng.normal(-5, 3, (2 * rows, MEL_FRAMES, MEL_BINS))
+    return decoder.Media(
+        at=jnp.asarray(at),
+        patches=jnp.asarray(patches, jnp.uint8),
+        patch_place=jnp.asarray(rng.integers(0, 6, (2 * rows, 2))),
+        mel=jnp.asarray(mel, jnp.float16),
+    )
 
 
 def is_decoder(x):
@@ -98,15 +121,26 @@ def answers(on):
 
 
 def read_along(on):
-    """A chunk, its tokens split along `seq`; the memory comes back split the same way."""
+    """A chunk, its tokens split along `seq`; the memory comes back split the same way.
+
+    The tables of pictures and sound are on every device.
+    """
     tokens = random_tokens(4, 128)
     segment, state = jnp.sort(tokens % 3, 1), read.empty_state(CONFIG, 4)
-    reader = jax.jit(decoder.read_chunk, static_argnums=1)
-    expected = reader(WEIGHTS, CONFIG, tokens, segment, state)
+
+    @jax.jit
+    def reader(weights, tokens, segment, state, seen):
+        shown = decoder.show(weights, seen)
+        return decoder.read_chunk(weights, CONFIG, tokens, segment, state, shown)
+
+    seen = media(*tokens.shape)
+    expected = reader(WEIGHTS, tokens, segment, state, seen)
     split = jax.device_put((tokens, segment), sharding.token_sharding(on))
     rows = NamedSharding(on, sharding.spec(None, "batch")), sharding.batch_sharding(on)
     state = jax.device_put(state, read.ReadState(*rows))
-    got = reader(placed(on), CONFIG, *split, state)
+    seen = jax.device_put(seen, sharding.everywhere(on))
+    seen = seen._replace(at=jax.device_put(seen.at, sharding.token_sharding(on)))
+    got = reader(placed(on), *split, state, seen)
     return {
         "difference": difference(expected, got),
         "piece": got[0].key.sharding.shard_shape(got[0].key.shape)[:2],

@@ -17,7 +17,7 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from pollux import params, sharding
-from pollux.config import NANO_2, PRO, SPARK, TINY
+from pollux.config import NANO_2, PRO, SPARK, TINY, Audio, Vision
 from pollux.errors import WeightsError
 from pollux.model import decoder
 from pollux.params import Param, constant
@@ -108,7 +108,8 @@ def abstract_mesh(**shape):
 
 @pytest.mark.parametrize("cfg", [TINY, SPARK, NANO_2, PRO], ids=lambda c: c.name)
 def test_every_axis_of_the_presets_has_a_rule(cfg):
-    declared = decoder.declare(dataclasses.replace(cfg, read_layers=1, answer_layers=1))
+    senses = {"vision": Vision(hidden_dim=256), "audio": Audio(hidden_dim=256)}
+    declared = decoder.declare(dataclasses.replace(cfg, read_layers=1, answer_layers=1, **senses))
     placed = sharding.shardings(declared, abstract_mesh(fsdp=4, expert=4, tensor=2))
     assert placed.embedding.spec == PartitionSpec("tensor", "fsdp")
     assert placed.read[0].experts.up.spec == PartitionSpec("expert", "fsdp", "tensor")

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is seen and heard, on its way into a reading: a part's sequence, its marks, its tables."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pollux.config import MEL_OWN
+from pollux.engine.model import Loaded, Seen, no_media
+from pollux.errors import InputError
+from pollux.interleaved import Interleaved, joined, stream
+from pollux.media import stream as decoding
+from pollux.media.limits import Unreadable
+from pollux.media.mel import SECOND
+from pollux.media.part import Part, one_line
+from pollux.media.piece import Picture, Piece, Sound
+from pollux.media.view import VIEW, View
+from pollux.memory.manifest import Mark
+
+STEP = 1000 * MEL_OWN // SECOND  # milliseconds that a token of sound lasts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """How media are looked at. What is damaged ends where it is, with a line in `notes`, or not."""
+
+    view: View = VIEW
+    skip_unreadable: bool = False
+    notes: list[str] = field(default_factory=list)
+
+
+def is_mixed(model: Loaded, part: Part) -> bool:
+    """Whether a part is more to this model than its text."""
+    return part.content is not None and (part.kind != "pdf" or model.config.vision is not None)
+
+
+def digest_of(model: Loaded, part: Part, view: View = VIEW) -> str:
+    """sha256 of what a part holds; of a medium also of how it is looked at. Raises InputError."""
+    if part.content is None or not is_mixed(model, part):
+        return hashlib.sha256(part.text.encode("utf-8", "replace")).hexdigest()
+    try:
+        with part.content.open() as file:
+            digest = hashlib.file_digest(file, "sha256")
+    except Unreadable as error:
+        raise InputError(f"{part.name} {one_line(str(error))}") from None
+    digest.update(repr(view).encode())
+    return digest.hexdigest()
+
+
+def sequence(
+    model: Loaded, part: Part, way: Way, at: int, marks: list[Mark]
+) -> Iterator[Interleaved]:
+    """A part's pieces as they are decoded; the first stands `at` tokens behind its beginning.
+
+    `marks` grow meanwhile. Raises InputError where the part turns out damaged.
+    """
+    ears = model.config.audio is not None
+    skip, report = way.skip_unreadable, way.notes.append
+    waiting: list[Piece] = []  # decoded, and not yet in the sequence
+
+    def perceived() -> Iterator[Piece]:
+        for piece in decoding.pieces(part, way.view, skip_unreadable=skip, report=report):
+            if ears or not isinstance(piece, Sound):
+                waiting.append(piece)
+                yield piece
+
+    for one in stream(model.tokenizer, perceived()):
+        mark(marks, waiting.pop(0), at, is_begun=bool(one.mel_at[0] >= 0))
+        at += len(one.ids)
+        yield one
+
+
+def mark(marks: list[Mark], piece: Piece, at: int, is_begun: bool) -> None:
+    """Adds what a piece at token `at` shows, unless it follows from the last mark.
+
+    `is_begun`: sound that goes on, without a marker in front.
+    """
+    milliseconds = -1 if piece.seconds is None else round(1000 * piece.seconds)
+    if isinstance(piece, Sound):
+        at += not is_begun
+        last = marks[-1] if marks else None
+        follows = last and last.milliseconds + last.step * (at - last.at) == milliseconds
+        if not (is_begun and follows):
+            marks.append(Mark(at, milliseconds, STEP, -1, -1))
+        return
+    page = -1 if piece.page is None else piece.page
+    frame = -1
+    if isinstance(piece, Picture):
+        frame = -1 if piece.frame is None else piece.frame
+        # The words before a picture, a second's or a page's, are its label.
+        if marks and marks[-1] == Mark(marks[-1].at, milliseconds, 0, -1, page):
+            at = marks.pop().at
+    marks.append(Mark(at, milliseconds, 0, frame, page))
+
+
+def seen(model: Loaded, media: Sequence[Interleaved], nothing: Seen) -> Seen:
+    """The media of a chunk, whose tokens `media` are; `nothing` is that of a chunk without."""
+    whole = joined(media)
+    if not (len(whole.patches) or len(whole.mel)):
+        return nothing
+    room = nothing.media.at.shape[1]
+    patches, sounds = len(whole.patches), len(whole.mel)
+    made = nothing.media._replace(
+        at=_filled(whole.media_at(room if model.config.vision else 0), room, -1)[None]
+    )
+    if patches:
+        made = made._replace(
+            patches=_filled(whole.patches, room), patch_place=_filled(whole.patch_place, room)
+        )
+    if sounds:
+        made = made._replace(mel=_filled(whole.mel, room))
+    return Seen(made, jnp.int32(patches), jnp.int32(sounds))
+
+
+def nothing_seen(model: Loaded, size: int) -> Seen:
+    return Seen(no_media(model.config, size), jnp.int32(0), jnp.int32(0))
+
+
+def _filled(table: np.ndarray, room: int, value: int = 0) -> jax.Array:
+    space = np.full((room - len(table), *table.shape[1:]), value, table.dtype)
+    return jnp.asarray(np.concatenate([table, space]))
