@@ -3,12 +3,16 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import rich.console
 import rich.markup
 import rich.table
 import typer
+from rich.status import Status
+
+if TYPE_CHECKING:
+    from pollux.bench.serve import Found
 
 app = typer.Typer(help="Measure, beside a peer or a limit in the same run.", no_args_is_help=True)
 console = rich.console.Console()
@@ -212,3 +216,99 @@ def media(
     console.print(str(machine(bench.PACKAGES)))
     if output:
         bench.save(found, view, output)
+
+
+@app.command()
+def serve(
+    clients: Annotated[str, typer.Option(help="How many, with commas between.")] = "1,8,64,256",
+    seconds: Annotated[float, typer.Option(help="Of each number of clients.", min=1)] = 20.0,
+    long: Annotated[
+        str, typer.Option(help="Tokens of a file read beside the second half; 0: none.")
+    ] = "1M",
+    minutes: Annotated[
+        int, typer.Option(help="Then 256 clients for so long: is memory flat?", min=0)
+    ] = 0,
+    kill: Annotated[
+        int, typer.Option(help="Instead: kill a server so many times; is all still there?", min=0)
+    ] = 0,
+    weights: Annotated[
+        Path | None, typer.Option(help="By default spark, from the package.")
+    ] = None,
+    output: Output = None,
+) -> None:
+    """Requests a second over HTTP, waiting times, and the share of the engine's own speed."""
+    from pollux.plan.report import tokens_of
+
+    with rich.console.Console(stderr=True).status("") as status:
+        if kill:
+            _killed(kill, weights, output, status)
+            return
+        from pollux.bench import serve as bench
+
+        counted = tuple(int(one) for one in clients.split(","))
+        length = tokens_of(long) if long != "0" else 0
+        found = bench.bench_serve(counted, seconds, length, minutes, weights, status.update)
+    _show_served(found)
+    if output:
+        bench.save(found, output)
+
+
+def _killed(kills: int, weights: Path | None, output: Path | None, status: Status) -> None:
+    from dataclasses import asdict
+
+    from pollux.bench.serve_kill import Kept, campaign
+
+    def told(kept: Kept) -> str:
+        return (
+            f"{kept.kills} kills: {len(kept.files):,} files, {len(kept.caches):,} caches, "
+            f"{kept.answers:,} answers, {len(kept.lost)} lost"
+        )
+
+    kept = campaign(kills, weights, lambda so_far: status.update(told(so_far)))
+    console.print(told(kept))
+    for line in kept.lost:
+        console.print(line, markup=False)
+    if output:
+        output.write_text(json.dumps(asdict(kept), indent=1))
+    if kept.lost:
+        raise typer.Exit(1)
+
+
+def _show_served(found: "Found") -> None:
+    from pollux.bench.machine import machine
+
+    def milliseconds(times: tuple[float, float, float]) -> str:
+        return " / ".join(f"{1_000 * one:,.0f}" for one in times)
+
+    table = rich.table.Table(
+        "clients",
+        "requests/s",
+        "of the engine",
+        "first ms, p50 / 95 / 99",
+        "between ms",
+        "429",
+        "errors",
+        "long tok/s",
+        "MiB",
+    )
+    rows = [
+        *((one.load, one.share, one.long_tokens_per_second, one) for one in found.rows),
+        *((one.load, 0.0, 0.0, one) for one in found.minutes),
+    ]
+    for load, share, speed, row in rows:
+        table.add_row(
+            f"{load.clients}",
+            f"{load.requests_per_second:.1f}",
+            f"{share:.0%}" if share else "",
+            milliseconds(load.first),
+            milliseconds(load.between),
+            f"{load.refused:,}",
+            f"{sum(load.errors.values())}",
+            f"{speed:,.0f}" if speed else "",
+            f"{row.resident_mebibytes:,.0f}",
+        )
+    console.print(table)
+    for load, *_ in rows:
+        for error, times in load.errors.items():
+            console.print(f"{load.clients} clients, {times} times: {error}", markup=False)
+    console.print(str(machine()))

@@ -5,19 +5,33 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from pollux import Model, __version__
 from pollux.errors import PolluxError
-from pollux.serve import batches, caches, embed, errors, files, generate, models, openai, uploads
+from pollux.serve import (
+    batches,
+    caches,
+    embed,
+    errors,
+    files,
+    generate,
+    models,
+    openai,
+    reply,
+    uploads,
+)
 from pollux.serve.gate import Gate
 from pollux.serve.hub import Hub
 from pollux.serve.reply import JsonReply
 from pollux.serve.settings import Settings
+from pollux.serve.studio import router as studio
 
 VERSIONS = ("v1beta", "v1", "v1alpha")  # the first one is the one that is published
 OPENAI = ("/openai/v1", "/v1beta/openai")
@@ -49,6 +63,7 @@ def create(model: Model, settings: Settings) -> ASGIApp:
         lifespan=lifespan,
         docs_url=None,  # they load scripts from elsewhere
         redoc_url=None,
+        responses=_failures(reply.Failed),
     )
     app.state.hub = hub
     for version in VERSIONS:
@@ -57,13 +72,24 @@ def create(model: Model, settings: Settings) -> ASGIApp:
             app.include_router(routes.router, prefix=f"/{version}", include_in_schema=shown)
         app.include_router(uploads.router, prefix=f"/upload/{version}", include_in_schema=shown)
     for prefix in OPENAI:
-        app.include_router(openai.router, prefix=prefix, include_in_schema=prefix == OPENAI[0])
+        shown = prefix == OPENAI[0]
+        told = _failures(openai.Failed)
+        app.include_router(openai.router, prefix=prefix, include_in_schema=shown, responses=told)
     for version in VERSIONS:
         app.include_router(models.refused, prefix=f"/{version}")
+    app.include_router(studio)
     app.add_api_route("/health", _health, include_in_schema=False)
     for kind in (RequestValidationError, HTTPException, PolluxError, Exception):
         app.add_exception_handler(kind, _told)
     return Gate(app, settings)
+
+
+def _failures(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """For the published document."""
+    return {
+        "4XX": {"model": model, "description": "What is wrong with the request."},
+        "5XX": {"model": model, "description": "What this server leaves out, or what failed."},
+    }
 
 
 def _health() -> dict[str, str]:

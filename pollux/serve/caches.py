@@ -62,19 +62,23 @@ def _create(
 ) -> str:
     usage.check_length(hub, pieces, 0)
     readings, _ = hub.library.readings(pieces, ticket)
-    together = Reading.combine(readings)
+    origins = [piece.origin for piece, own in zip(pieces, readings, strict=True) for _ in own.parts]
+    return keep(hub, Reading.combine(readings), origins, body.display_name, expires)
+
+
+def keep(hub: Hub, together: Reading, origins: list[str], display: str | None, expires: str) -> str:
+    """The reading on disk, as cachedContents/ID; `origins` are those of its parts."""
     stored = hub.files.stored_bytes() + hub.caches.stored_bytes() + together.nbytes
     if stored > hub.settings.stored_bytes:
         raise ApiError(
             "RESOURCE_EXHAUSTED",
             f"files and caches may have {hub.settings.stored_bytes:,} bytes together; delete some",
         )
-    origins = [piece.origin for piece, own in zip(pieces, readings, strict=True) for _ in own.parts]
     number = hub.caches.new_id()
     with hub.caches.making() as made:
         saved = together.save(made / READING)
         record: Record = {"created": now(), "updated": now(), "expires": expires}
-        record |= {"display": body.display_name, "bytes": saved.nbytes, "tokens": saved.num_valid}
+        record |= {"display": display, "bytes": saved.nbytes, "tokens": saved.num_valid}
         hub.caches.add(number, made, record | {"origins": origins})
     return number
 

@@ -36,16 +36,21 @@ class Context:
     question: str
     form: Form
     logprobs: bool
+    ran: Sequence[wire.Part] = ()  # programs and what came of them: the answer's beginning
 
 
 def made(context: Context, answer: Answer, index: int) -> reply.Candidate:
-    text = whole_text(context, answer)
+    # What a program printed is answer enough where the model has none.
+    mute = context.ran and context.form.grammar is None and answer.kind != "answer"
+    text = "" if mute else whole_text(context, answer)
     finish = "MAX_TOKENS" if answer.finish == "max_tokens" else "STOP"
     parts = [wire.Part(text=text)]
     if context.form.is_call:
         call = call_of(answer.text)
         finish = finish if call else "MALFORMED_FUNCTION_CALL"
         parts = [wire.Part(function_call=call)] if call else [wire.Part(text="")]
+    if context.ran:
+        parts = [*context.ran, *([] if mute else parts)]
     logprobs = [chosen.logprob for chosen in answer.chosen]
     return reply.Candidate(
         content=wire.Content(role="model", parts=parts),
@@ -54,7 +59,7 @@ def made(context: Context, answer: Answer, index: int) -> reply.Candidate:
         avg_logprobs=sum(logprobs) / len(logprobs),
         logprobs_result=_logprobs(context, answer.chosen) if context.logprobs else None,
         citation_metadata=_citations(context, answer, text),
-        grounding_metadata=_grounding(context, answer, text),
+        grounding_metadata=None if mute else _grounding(context, answer, text),
         token_count=answer.tokens,
     )
 
@@ -119,7 +124,7 @@ def _grounding(context: Context, answer: Answer, text: str) -> reply.GroundingMe
         for source in answer.sources
     ]
     support = reply.GroundingSupport(
-        segment=reply.Segment(end_index=len(text.encode()), text=text),
+        segment=reply.Segment(part_index=len(context.ran), end_index=len(text.encode()), text=text),
         grounding_chunk_indices=[*range(len(chunks))],
         confidence_scores=[round(source.weight, 4) for source in answer.sources],
     )

@@ -21,7 +21,8 @@ from pollux.serve.reply import JsonReply
 from pollux.serve.settings import Settings
 
 UPLOAD = re.compile(r"/upload/[a-z0-9]+/files")
-OPEN = {"/health", "/openapi.json"}  # without a key
+OPEN = {"/health", "/openapi.json", "/"}  # without a key
+ASSETS = "/assets/"  # of the Studio's page, as open as that
 LOCAL = {"localhost", "127.0.0.1", "::1"}
 HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 
@@ -69,7 +70,8 @@ class Gate:
         origin = headers.get("origin")
         if origin and urlsplit(origin).netloc != headers.get("host"):
             raise ApiError("PERMISSION_DENIED", "pages of other origins may not ask (CORS)")
-        if not self.digests or scope["path"] in OPEN:
+        path = scope["path"]
+        if not self.digests or path in OPEN or path.startswith(ASSETS):
             return
         query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=50)
         if UPLOAD.fullmatch(scope["path"]) and query.get("upload_id"):

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -15,9 +16,10 @@ from starlette.responses import Response
 
 from pollux.engine.answer import Answer, Respondent, question_tokens
 from pollux.engine.sampling import Sampling
+from pollux.engine.scheduler import Handle
 from pollux.media.part import Part
 from pollux.memory.reading import Reading
-from pollux.serve import caches, errors, prompt, reply, usage, wire
+from pollux.serve import caches, errors, programs, prompt, reply, safety, usage, wire
 from pollux.serve.candidate import Context, made
 from pollux.serve.errors import invalid
 from pollux.serve.files import FOREVER
@@ -39,6 +41,9 @@ class Asked:
     """A request understood."""
 
     prompt: prompt.Prompt
+    programs: tuple[str, ...]  # to be run before it is answered
+    blocked_from: safety.Levels
+    feedback: reply.PromptFeedback | None  # why it is not answered
     sampling: Sampling
     candidates: int
     form: Form
@@ -62,9 +67,10 @@ class Opened:
     context: Context
     prompt_tokens: Counter[str]
     cached_tokens: Counter[str]
+    tool_tokens: int
 
 
-Event = Text | reply.Candidate
+Event = Text | reply.Candidate | reply.PromptFeedback
 
 
 def understood(hub: Hub, body: wire.GenerateContentRequest) -> Asked:
@@ -76,13 +82,21 @@ def understood(hub: Hub, body: wire.GenerateContentRequest) -> Asked:
     if cached and (body.system_instruction or body.tools or body.tool_config):
         raise invalid("systemInstruction and tools cannot be given beside a cachedContent")
     form = Form(hub, body)
-    built = prompt.build(hub, body.contents, body.system_instruction, more=cached is not None)
-    if not built.question:
+    contents, code = body.contents, []
+    if programs.wanted(body.tools):
+        contents, code = programs.taken(contents)
+    asks = not code or any(part.text for part in contents[-1].parts)
+    built = prompt.build(hub, contents, body.system_instruction, more=cached is not None, asks=asks)
+    if not built.question and not code:
         raise invalid("nothing is asked: the user's contents have no text", "contents")
     question = usage.count_question(hub, built.question)
     usage.check_length(hub, built.pieces, question + (cached[1].num_valid if cached else 0))
+    blocked_from = safety.thresholds(body.safety_settings)
     return Asked(
         prompt=built,
+        programs=tuple(code),
+        blocked_from=blocked_from,
+        feedback=safety.feedback(built.question, blocked_from),
         sampling=_sampling(hub, config),
         candidates=config.candidate_count or 1,
         form=form,
@@ -104,11 +118,12 @@ def _sampling(hub: Hub, config: wire.GenerationConfig) -> Sampling:
     )
 
 
-def opened(hub: Hub, asked: Asked, ticket: Ticket) -> Opened:
-    """Reads what was not read yet."""
+def opened(hub: Hub, asked: Asked, ticket: Ticket, ran: Sequence[programs.Ran] = ()) -> Opened:
+    """Reads what was not read yet, and what the programs printed."""
     pieces = list(asked.prompt.pieces)
     if not pieces and not asked.cached:
         pieces.append(hub.library.piece(Part(name="prompt", kind="text", text="")))
+    pieces += (hub.library.piece(one.part(number)) for number, one in enumerate(ran, 1))
     readings, there = hub.library.readings(pieces, ticket)
     known = [reading for reading, old in zip(readings, there, strict=True) if old]
     keys, origins = [piece.key for piece in pieces], _origins(pieces, readings)
@@ -116,7 +131,7 @@ def opened(hub: Hub, asked: Asked, ticket: Ticket) -> Opened:
         key, reading, of_cached = asked.cached
         keys, readings, known = [key, *keys], [reading, *readings], [reading, *known]
         origins = [*of_cached, *origins]
-    prompted = usage.of_parts(readings)
+    prompted = usage.of_parts(readings[: len(readings) - len(ran)])
     prompted["TEXT"] += len(question_tokens(hub.model, asked.prompt.question))
     respondent = hub.library.respondent(keys, readings)
     context = Context(
@@ -126,6 +141,7 @@ def opened(hub: Hub, asked: Asked, ticket: Ticket) -> Opened:
         question=asked.prompt.question,
         form=asked.form,
         logprobs=asked.logprobs,
+        ran=programs.parts_of(ran),
     )
     return Opened(
         asked=asked,
@@ -133,7 +149,21 @@ def opened(hub: Hub, asked: Asked, ticket: Ticket) -> Opened:
         context=context,
         prompt_tokens=prompted,
         cached_tokens=usage.of_parts(known),
+        tool_tokens=usage.of_parts(readings[len(readings) - len(ran) :]).total(),
     )
+
+
+def unread(hub: Hub, asked: Asked) -> Counter[str]:
+    """Tokens of a prompt that is not answered by the model."""
+    tokens = usage.count_question(hub, asked.prompt.question)
+    tokens += asked.cached[1].num_valid if asked.cached else 0
+    return Counter(TEXT=tokens + sum(hub.library.count(piece) for piece in asked.prompt.pieces))
+
+
+def unasked(asked: Asked, ran: Sequence[programs.Ran]) -> reply.Candidate:
+    """The answer where there is nothing but programs."""
+    content = wire.Content(role="model", parts=programs.parts_of(ran))
+    return reply.Candidate(content=content, finish_reason="STOP", token_count=0)
 
 
 def answering(ready: Opened, ticket: Ticket) -> Iterator[Event]:
@@ -148,15 +178,26 @@ def answering(ready: Opened, ticket: Ticket) -> Iterator[Event]:
             handles.append(handle)
             ticket.at_cancel(handle.cancel)
         for index, handle in enumerate(handles):
-            for piece in handle:
-                if isinstance(piece, Answer):
-                    yield made(ready.context, piece, index)
-                elif not asked.form.is_call:
-                    yield Text(index=index, text=piece)
+            yield from _told(ready, handle, index)
             ticket.check()
     finally:
         for handle in handles:
             handle.cancel()
+
+
+def _told(ready: Opened, handle: Handle, index: int) -> Iterator[Event]:
+    """One answer: pieces of its text, then the whole, as far as both may be told."""
+    asked, guard = ready.asked, safety.Guard(ready.asked.blocked_from)
+    quiet = asked.form.is_call or bool(ready.context.ran)
+    for piece in handle:
+        if isinstance(piece, Answer):
+            yield safety.judged(made(ready.context, piece, index), asked.blocked_from)
+        elif not quiet:
+            text = guard.passed(piece)
+            if text is None:  # to the end it is heard, and no more told
+                quiet = True
+            elif text:
+                yield Text(index=index, text=text)
 
 
 def _origins(pieces: Sequence[Piece], readings: Sequence[Reading]) -> list[str]:
@@ -173,17 +214,21 @@ class Exchange:
         self.response_id = secrets.token_urlsafe(12)
         self.prompt_tokens: Counter[str] = Counter()
         self.cached_tokens: Counter[str] = Counter()
+        self.tool_tokens = 0
+        self.feedback: reply.PromptFeedback | None = None
         self.said: defaultdict[int, str] = defaultdict(str)  # text of candidates, by index
         self.tokens = 0  # of finished candidates
 
     def response(self, candidates: list[reply.Candidate]) -> reply.GenerateContentResponse:
         total = self.prompt_tokens.total()
         return reply.GenerateContentResponse(
-            candidates=candidates,
+            candidates=candidates or None,
+            prompt_feedback=self.feedback,
             usage_metadata=reply.UsageMetadata(
                 prompt_token_count=total,
                 candidates_token_count=self.tokens,
-                total_token_count=total + self.tokens,
+                total_token_count=total + self.tokens + self.tool_tokens,
+                tool_use_prompt_token_count=self.tool_tokens or None,
                 cached_content_token_count=self.cached_tokens.total() or None,
                 prompt_tokens_details=usage.details(self.prompt_tokens),
                 cache_tokens_details=usage.details(self.cached_tokens) or None,
@@ -200,8 +245,17 @@ class Exchange:
         hub, ticket = self.hub, self.hub.ticket(request)
         lane = hub.lane_of(request)
         asked = await result(lane, ticket, request, lambda: understood(hub, body))
-        lane = hub.lane(asked.to_read)
-        ready = await result(lane, ticket, request, lambda: opened(hub, asked, ticket))
+        lane, ran = hub.lane(asked.to_read), []
+        if asked.programs and not asked.feedback:
+            # Not in a lane of the readers: they would wait for it.
+            run = partial(programs.run, asked.programs, ticket)
+            ran = await result(hub.answers, ticket, request, run)
+        if asked.feedback or not asked.prompt.question:
+            self.prompt_tokens = await result(lane, ticket, request, partial(unread, hub, asked))
+            self.note(event := asked.feedback or unasked(asked, ran))
+            yield event
+            return
+        ready = await result(lane, ticket, request, lambda: opened(hub, asked, ticket, ran))
         self.open(ready)
         coming = events(hub.answers, ticket, request, lambda: answering(ready, ticket))
         async with aclosing(coming):
@@ -211,11 +265,14 @@ class Exchange:
 
     def open(self, ready: Opened) -> None:
         self.prompt_tokens, self.cached_tokens = ready.prompt_tokens, ready.cached_tokens
+        self.tool_tokens = ready.tool_tokens
 
     def note(self, event: Event) -> None:
         """What later chunks tell of it."""
         if isinstance(event, Text):
             self.said[event.index] += event.text
+        elif isinstance(event, reply.PromptFeedback):
+            self.feedback = event
         else:
             self.tokens += event.token_count or 0
 
@@ -227,17 +284,20 @@ class Exchange:
 
     def unsaid(self, candidate: reply.Candidate) -> reply.Candidate:
         """For a stream: the candidate with what was not streamed of its text."""
-        [part] = candidate.content.parts
-        if part.text is None:
+        parts = candidate.content.parts
+        text = parts[0].text if len(parts) == 1 else None
+        if text is None:
             return candidate
         said = self.said[candidate.index]
         # An answer may turn out to be none, and then says so in other words.
-        rest = part.text[len(said) :] if part.text.startswith(said) else f"\n{part.text}"
+        rest = text[len(said) :] if text.startswith(said) else f"\n{text}"
         content = wire.Content(role="model", parts=[wire.Part(text=rest)])
         return candidate.model_copy(update={"content": content})
 
     def chunk(self, event: Event) -> dict[str, Any]:
         """A response of its own, as streams have it."""
+        if isinstance(event, reply.PromptFeedback):
+            return self.response([]).json_object()
         if isinstance(event, Text):
             content = wire.Content(role="model", parts=[wire.Part(text=event.text)])
             event = reply.Candidate(content=content, index=event.index)
@@ -251,7 +311,12 @@ def answered(
 ) -> reply.GenerateContentResponse:
     """The whole answer, worked out where this is called."""
     exchange, found = Exchange(hub), []
-    ready = opened(hub, understood(hub, body), ticket)
+    asked = understood(hub, body)
+    ran = programs.run(asked.programs, ticket) if not asked.feedback else []
+    if asked.feedback or not asked.prompt.question:
+        exchange.prompt_tokens, exchange.feedback = unread(hub, asked), asked.feedback
+        return exchange.response([] if asked.feedback else [unasked(asked, ran)])
+    ready = opened(hub, asked, ticket, ran)
     exchange.open(ready)
     for event in answering(ready, ticket):
         ticket.check()
@@ -337,7 +402,10 @@ async def count_tokens(hub: HubOf, request: Request, model: str, body: wire.Coun
         name = inner.cached_content if inner else None
         cached = caches.opened(hub, name)[1].num_valid if name else 0
         system = inner.system_instruction if inner else None
-        built = prompt.build(hub, contents, system, more=bool(cached))
+        given = contents
+        if inner and any(tool.code_execution is not None for tool in inner.tools or ()):
+            given, _ = programs.taken(contents)
+        built = prompt.build(hub, given, system, more=bool(cached))
         tokens = usage.count_question(hub, built.question) + cached
         for piece in built.pieces:
             ticket.check()

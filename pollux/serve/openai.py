@@ -24,6 +24,21 @@ TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permis
 TYPES |= {404: "invalid_request_error", 429: "rate_limit_error"}
 PREFIXES = {"system": "system", "developer": "system", "user": "user", "assistant": "model"}
 
+
+class Failure(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class Failed(BaseModel):
+    error: Failure
+
+
+# What a prompt gets that is not answered.
+BLOCKED = reply.Candidate(content=wire.Content(role="model"), finish_reason="SAFETY")
+
 router = APIRouter(tags=["OpenAI"])
 
 
@@ -109,7 +124,7 @@ async def complete(hub: HubOf, request: Request, body: ChatRequest) -> Response:
     about = {"id": f"chatcmpl-{exchange.response_id}", "created": made, "model": body.model}
     if not body.stream:
         response = await exchange.whole(request, asked)
-        choices = [_choice(candidate) for candidate in response.candidates]
+        choices = [_choice(candidate) for candidate in response.candidates or (BLOCKED,)]
         usage = _usage(response.usage_metadata)
         return JsonReply({**about, "object": "chat.completion", "choices": choices, "usage": usage})
     coming = exchange.events(request, asked)
@@ -130,6 +145,8 @@ async def _chunks(
     begun: set[int] = set()
 
     def chunk(event: Event) -> bytes:
+        if isinstance(event, reply.PromptFeedback):
+            event = BLOCKED
         event = event if isinstance(event, Text) else exchange.unsaid(event)
         choice = _delta(event, first=event.index not in begun)
         begun.add(event.index)
@@ -185,7 +202,7 @@ def _finish(candidate: reply.Candidate, message: dict[str, Any]) -> str:
     return FINISHED.get(candidate.finish_reason or "", "content_filter")
 
 
-def _delta(event: Event, first: bool) -> dict[str, Any]:
+def _delta(event: Text | reply.Candidate, first: bool) -> dict[str, Any]:
     if isinstance(event, Text):
         delta: dict[str, Any] = {"content": event.text}
         finish = None

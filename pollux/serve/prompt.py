@@ -45,11 +45,18 @@ class Prompt:
 
 
 def build(
-    hub: Hub, contents: Sequence[wire.Content], system: wire.Content | None, more: bool = False
+    hub: Hub,
+    contents: Sequence[wire.Content],
+    system: wire.Content | None,
+    more: bool = False,
+    asks: bool = True,
 ) -> Prompt:
-    """`more`: there is context beside this, a cached content. ApiError for what cannot be read."""
+    """`more`: there is context beside this, a cached content; `asks`: there is a question.
+
+    ApiError for what cannot be read.
+    """
     parts = _named(contents, system)
-    last = max((i for i, part in enumerate(parts) if part.asks), default=None)
+    last = max((i for i, part in enumerate(parts) if part.asks and asks), default=None)
     alone = len(parts) == 1 and not more
     pieces: list[Piece] = []
     question = ""

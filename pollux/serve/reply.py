@@ -31,6 +31,19 @@ class Reply(BaseModel):
         return self.model_dump(by_alias=True, exclude_none=True, mode="json")
 
 
+class Failure(Reply):
+    """google.rpc.Status."""
+
+    code: int
+    message: str
+    status: str
+    details: list[Json] = []
+
+
+class Failed(Reply):
+    error: Failure
+
+
 class ModalityTokenCount(Reply):
     modality: str
     token_count: int
@@ -44,6 +57,18 @@ class UsageMetadata(Reply):
     prompt_tokens_details: list[ModalityTokenCount] = []
     cache_tokens_details: list[ModalityTokenCount] | None = None
     candidates_tokens_details: list[ModalityTokenCount] | None = None
+    tool_use_prompt_token_count: int | None = None
+
+
+class SafetyRating(Reply):
+    category: str
+    probability: str
+    blocked: bool | None = None
+
+
+class PromptFeedback(Reply):
+    block_reason: str
+    safety_ratings: list[SafetyRating]
 
 
 class SourcePlace(Reply):
@@ -120,7 +145,7 @@ class Candidate(Reply):
     index: int = 0
     finish_reason: str | None = None
     finish_message: str | None = None
-    safety_ratings: list[Json] | None = None
+    safety_ratings: list[SafetyRating] | None = None
     avg_logprobs: float | None = None
     logprobs_result: LogprobsResult | None = None
     citation_metadata: CitationMetadata | None = None
@@ -129,7 +154,8 @@ class Candidate(Reply):
 
 
 class GenerateContentResponse(Reply):
-    candidates: list[Candidate]
+    candidates: list[Candidate] | None = None
+    prompt_feedback: PromptFeedback | None = None
     usage_metadata: UsageMetadata
     model_version: str
     response_id: str

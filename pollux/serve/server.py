@@ -10,6 +10,7 @@ import uvicorn
 
 from pollux import Model
 from pollux.errors import InputError
+from pollux.serve import sandbox
 from pollux.serve.app import create
 from pollux.serve.settings import Settings
 
@@ -51,4 +52,6 @@ def run(model: Model, settings: Settings, grace: int) -> None:
     except SystemExit:
         raise InputError(f"{settings.host}:{settings.port} is taken; give another --port") from None
     log.info("%s, state in %s", model.loaded.config.name, settings.state)
+    why_not = sandbox.why_not()
+    log.info("codeExecution: %s", f"off, {why_not}" if why_not else "in a sandbox")
     Server(config).run([bound])

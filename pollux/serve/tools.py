@@ -14,7 +14,6 @@ from pollux.serve.grammar import Guide
 from pollux.serve.hub import Hub
 
 LEFT_OUT = {
-    "code_execution": "this server has no sandbox to run code in",
     "google_search": "this server opens no connections",
     "google_search_retrieval": "this server opens no connections",
     "google_maps": "this server opens no connections",

@@ -196,8 +196,8 @@ def test_function_responses_are_context(client):
 @pytest.mark.parametrize(
     "config",
     [
-        {"tools": [{"code_execution": {}}]},
         {"tools": [{"google_search": {}}]},
+        {"tools": [{"url_context": {}}]},
         {"response_modalities": ["IMAGE"]},
     ],
 )
@@ -302,3 +302,12 @@ def test_functions_that_need_not_be_called(client):
     }
     response = client.models.generate_content(**ask, config={"tools": [book_table]})
     assert "90817" in response.text
+
+
+def test_settings_without_effect(http):
+    plain = asked("The access code for Lima is 90817.", "What is the access code for Lima?")
+    config = {"thinkingConfig": {"thinkingBudget": 9}, "mediaResolution": "MEDIA_RESOLUTION_LOW"}
+    more = {"generationConfig": config, "labels": {"a": "b"}, "serviceTier": "x", "store": True}
+    first, second = (http.post(URL, json=body).json() for body in (plain, plain | more))
+    assert "90817" in first["candidates"][0]["content"]["parts"][0]["text"]
+    assert first["candidates"] == second["candidates"]
