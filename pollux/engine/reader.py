@@ -19,6 +19,7 @@ from pollux import interleaved, prompt
 from pollux.config import BLOCK
 from pollux.engine import media
 from pollux.engine.model import Chunk, Loaded, Seen
+from pollux.engine.scan import AT_ONCE
 from pollux.errors import InputError
 from pollux.interleaved import Interleaved
 from pollux.media.part import TEXT, Part
@@ -28,10 +29,13 @@ from pollux.memory.arrays import joined
 from pollux.memory.manifest import Mark
 from pollux.memory.reading import Reading
 from pollux.memory.store import PartSpan, Writer
+from pollux.plan.cost import Steps
+from pollux.plan.report import check_fits
 from pollux.tokenizer import Tokenizer
 
 CHUNK = 4_096  # tokens a step
 PIECE = 1 << 18  # characters tokenized at a time, to the end of their line
+LONG = 1 << 24  # characters of a part from which on its room is looked at before it is read
 FEW = 1_024  # tokens of a medium that are put together before they go into a chunk
 
 
@@ -220,6 +224,15 @@ class Coming:
     marks: list[Mark] = field(default_factory=list)
 
 
+def check_room(model: Loaded, part: Part, path: Path | None) -> None:
+    """SpaceError before a long text is read for which `path`, or the RAM, has no room."""
+    if len(part.text) < LONG:
+        return
+    sample = part.text[len(part.text) // 2 :][:PIECE]
+    tokens = len(model.tokenizer.encode(sample)) * len(part.text) // len(sample)
+    check_fits(model.config, tokens, Steps(chunk=CHUNK, at_once=AT_ONCE), path)
+
+
 def _read(
     model: Loaded,
     parts: Iterable[Part],
@@ -243,6 +256,7 @@ def _read(
             kept = known.get((about, digest))
             coming.append(Coming(about, header, digest, kept))
             if not kept:
+                check_room(model, part, sink.path if isinstance(sink, Writer) else None)
                 yield from runs_of(model, number, part, way, coming[-1].marks)
 
     def end_part() -> None:

@@ -12,6 +12,8 @@ from pollux.config import BLOCK
 from pollux.engine import reader
 from pollux.memory.store import Writer
 from pollux.model import decoder, read
+from pollux.plan import report
+from pollux.plan.machine import machine_of
 
 
 def whole_memory(model, part):
@@ -96,6 +98,21 @@ def test_interrupted_reading_leaves_nothing(model, parts, tmp_path):
     with pytest.raises(pollux.ReadingError, match=r"a\.reading"):
         model.open(tmp_path / "a.reading")
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def test_what_has_no_room_is_refused_before_it_is_read(model, parts, tmp_path, monkeypatch):
+    """On disk and in memory; what was there stays."""
+    path = tmp_path / "a.reading"
+    before = model.read(*parts, save=path).num_valid
+    small = machine_of("cpu:2,0.5,0.001")
+    monkeypatch.setattr(report, "this_machine", lambda directory: small)
+    monkeypatch.setattr(reader, "LONG", 10)
+    monkeypatch.setattr(reader, "runs_of", lambda *_: pytest.fail("it was read"))
+    long = pollux.Part(name="long.txt", kind="text", text="What takes room is long. " * 40_000)
+    for save in (path, None):
+        with pytest.raises(pollux.SpaceError, match="short of"):
+            model.read(long, save=save)
+    assert model.open(path).num_valid == before
 
 
 def test_nothing_to_read_is_refused(model):
