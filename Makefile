@@ -11,7 +11,7 @@ export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV
 
-.PHONY: help ask test setup lint format lock clean
+.PHONY: help ask test setup lint format lock studio chromium clean
 
 help:
 	@echo "make ask     ask War and Peace (DEPTH=0.5 where the fact is planted, NEEDLE='the fact')"
@@ -20,6 +20,7 @@ help:
 	@echo "make lint    ruff check, ruff format --check, ty check"
 	@echo "make format  let ruff mend and format the code"
 	@echo "make lock    bring uv.lock up to date with pyproject.toml"
+	@echo "make studio  build the page of pollux serve; needs Node.js"
 	@echo "make clean   remove .venv, caches and builds"
 
 # A stamp is written last, so a set-up that was cut off is simply done again.
@@ -52,8 +53,17 @@ setup: $(FULL)
 ask: $(BASE)
 	@$(BIN)/python -m pollux.demo $${DEPTH:+--depth "$$DEPTH"} $${NEEDLE:+--needle "$$NEEDLE"}
 
-test: lint
+test: lint chromium
 	$(BIN)/python -m pytest
+
+# The Studio is tested in a browser, which PyPI does not have.
+chromium:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	apt-get update -qq >/dev/null && apt-get install -y -qq chromium fonts-noto-cjk >/dev/null; } || \
+	echo "pollux: no chromium, so the tests of the Studio are skipped: install it to run them"
+
+studio:
+	cd studio && npm ci && npm run check && npm run build
 
 lint: $(FULL)
 	$(BIN)/ruff check

@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A kit that needs no data from elsewhere: some of the standard library, and made-up sentences."""
+"""A kit that needs no data from elsewhere: some of the standard library, and made-up sentences.
 
+Icons come from packages made here, voices are tones.
+"""
+
+import io
+import json
+import shutil
+import tarfile
 from itertools import islice
 
 import numpy as np
 import pytest
 
-from pollux.data import corpora, facts
+from pollux.data import art, corpora, facts, held_out, material, packages
 from pollux.data.skills import Kit
+from pollux.data.speech import DIGITS, Clip
 from pollux.tokenizer import Tokenizer
 
 ENGLISH = (
@@ -77,3 +85,53 @@ def kits(tokenizer):
 @pytest.fixture(scope="session")
 def kit(kits):
     return kits[False]
+
+
+ICONS = "red-apple anchor rose-garden old-key flag-red skin-tone bright-star".split()
+DISC = '<circle cx="12" cy="12" r="10" fill="{}"/>'
+
+
+@pytest.fixture(scope="session")
+def icon_packages(tmp_path_factory):
+    """Three sets of icons as npm packs them, a red disc each, or an outline; and where they lie."""
+    folder = tmp_path_factory.mktemp("packages")
+    made = []
+    for name in ("noto", "mdi", held_out.STYLE):
+        package = next(p for p in packages.PACKAGES if p.name.endswith(f"/{name}"))
+        body = DISC.format("currentColor" if name == "mdi" else "#f00")
+        icons = {key: {"body": body} for key in [*ICONS, f"lonely-{name}"]}
+        content = json.dumps({"prefix": name, "icons": icons, "width": 24, "height": 24}).encode()
+        with tarfile.open(folder / package.archive, "w:gz") as tar:
+            member = tarfile.TarInfo("package/icons.json")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+        made.append(package)
+    return made, folder
+
+
+@pytest.fixture(scope="session")
+def materials(kits, icon_packages, tmp_path_factory):
+    """For training and for evaluation: plain fonts, discs for icons, tones for voices."""
+    wanted, source = icon_packages
+    folder = tmp_path_factory.mktemp("art")
+    shutil.copytree(source, folder / "packages")
+    art.prepare(folder, wanted)
+    made = {}
+    for evaluation, kit in kits.items():
+        plain, drawn = (art.art(where, evaluation) for where in (source, folder))
+        rng = np.random.default_rng(0)
+        words = [kit.vocabulary.pick(rng, kit.vocabulary.lower) for _ in range(12)]
+        facts_of = zip("ab", words[:2], strict=True)
+        facts_said = [(f"the secret {n} is {w}", f"the secret {n}", w) for n, w in facts_of]
+        clips = [Clip(text, "test", _tone(rng, text)) for text in (*words, *DIGITS)]
+        pairs = zip(words[:6], words[6:], strict=True)
+        clips += [Clip(f"{a} and {b}", "test", _tone(rng, a + b)) for a, b in pairs]
+        clips += [Clip(text, "test", _tone(rng, text), *fact) for text, *fact in facts_said]
+        own = art.Art(drawn.folder, plain.fonts, drawn.icons, ())
+        made[evaluation] = material.sorted_out(kit, own, clips, evaluation)
+    return made
+
+
+def _tone(rng, text):
+    at = np.arange(len(text) * 1_200) / 16_000
+    return (8_000 * np.sin(2 * np.pi * rng.uniform(200, 800) * at)).astype(np.int16)
