@@ -94,6 +94,7 @@ def train(on):
     moments = [m for m in jax.tree.leaves(got[0].optimizer, is_leaf=is_decoder) if is_decoder(m)]
     return {
         "difference": difference(expected, got),
+        "moments_differ": difference(expected[0].optimizer, got[0].optimizer),
         "moved": difference(whole.params, got[0].params),
         "moments": len(moments),
         "beside": all(

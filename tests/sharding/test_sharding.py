@@ -71,7 +71,9 @@ def test_read_agrees_and_stays_split(results):
 
 def test_training_step_agrees(results):
     for result in of(results, "train"):
-        assert result["difference"] < 1e-4, result  # of the gradients too, in the moments
+        assert result["moments_differ"] < 1e-4, result  # of the gradients, that is
+        # Adam divides a gradient by its size, so next to nothing may become a part of a step.
+        assert result["difference"] < 1e-3, result
         assert result["moved"] > 1e-6
 
 
