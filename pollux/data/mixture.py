@@ -25,8 +25,8 @@ ANSWER_WEIGHT = 2.0
 LOOSE = 0.5  # of the English facts are stated in words picked from a book
 SURVEYED = 32, 40  # questions a batch whose passage is sought, and the tokens of each at most
 TAUGHT = 0.9  # of the questions about a lesson are translations
-DEFINED = 0.4  # of those about code ask for a definition, UNDEFINED of them for one that is nowhere
-UNDEFINED = 0.2
+DEFINED = 0.4  # of those about code ask for a definition, if a stage asks for places,
+UNDEFINED = 0.2  # and of these for one that is nowhere
 ANSWERS = 0.9  # of the supervised positions at most: the rest is running text
 STOCK = (  # questions of people, for a recipe that needs no data
     "How many of them were there?",
@@ -197,7 +197,7 @@ def question_about(kit: Kit, stage: Stage, rng: np.random.Generator, doc: Docume
     """Tokens of a question and its answer, or None where the document does not lend itself."""
     if isinstance(doc, Lesson) and rng.random() < TAUGHT:
         return translations.translate(kit, rng, doc)
-    if doc.genre == "code" and rng.random() < DEFINED:
+    if doc.genre == "code" and stage.skills.get("point") and rng.random() < DEFINED:
         nowhere = rng.random() < UNDEFINED
         return skills.absent_definition(kit, rng) if nowhere else skills.define(kit, rng, doc)
     match choose(rng, stage.skills):
