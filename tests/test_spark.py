@@ -33,7 +33,7 @@ def bench(spark):
     ],
 )
 def test_floor_at_8k(bench, skill, floor):
-    *_, (cell, _) = text.run(bench, skill, "8k", 20, seed=1)
+    *_, (cell, _) = text.run(bench, skill, "8k", 40, seed=1)
     wrong = [(t["question"], t["text"]) for t in cell.trials if not t["right"]]
     assert cell.score.share >= floor, wrong
 
