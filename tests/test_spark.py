@@ -23,17 +23,17 @@ def bench(spark):
 
 
 @pytest.mark.parametrize(
-    ("skill", "floor"),
+    ("skill", "floor", "trials"),
     [
-        ("find", 0.95),
-        ("distractors", 0.9),
-        ("unseen wording", 0.9),
-        ("absent", 0.9),
-        ("quote", 0.9),
+        ("find", 0.95, 20),
+        ("distractors", 0.9, 20),
+        ("unseen wording", 0.9, 20),
+        ("absent", 0.9, 20),
+        ("quote", 0.9, 40),
     ],
 )
-def test_floor_at_8k(bench, skill, floor):
-    *_, (cell, _) = text.run(bench, skill, "8k", 40, seed=1)
+def test_floor_at_8k(bench, skill, floor, trials):
+    *_, (cell, _) = text.run(bench, skill, "8k", trials, seed=1)
     wrong = [(t["question"], t["text"]) for t in cell.trials if not t["right"]]
     assert cell.score.share >= floor, wrong
 
