@@ -14,6 +14,7 @@ PATCH = 16  # pixels, each side of what a token of a picture shows
 MEL_BINS = 64  # energies of a frame of sound, 10 ms
 MEL_OWN = 4  # frames that a token of sound stands for, 40 ms
 MEL_FRAMES = 12  # frames that it hears: its own and the eight before
+SEEN_SIZE = 0.4  # of a vector that stands for picture or sound, as of the embeddings of text
 
 
 @dataclass(frozen=True, kw_only=True)

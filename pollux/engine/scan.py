@@ -16,7 +16,7 @@ from pollux.memory.reading import Reading, Segment
 from pollux.memory.store import SEGMENT
 from pollux.native import library
 
-AT_ONCE = 8  # positions scored together: 16 cost four times as much, out of the cache (0010)
+AT_ONCE = library.EDGE  # positions together: 16 cost four times as much, out of the cache (0010)
 PAUSE = 16 << 20  # keys times positions, some tenths of a second
 
 Made = TypeVar("Made")

@@ -8,13 +8,12 @@ in how it begins. Its frames stand side by side, so nothing has to be carried fr
 import jax
 from jaxtyping import Array, Float
 
-from pollux.config import MEL_BINS, MEL_FRAMES, Config
+from pollux.config import MEL_BINS, MEL_FRAMES, SEEN_SIZE, Config
 from pollux.ops.norm import rms_norm
 from pollux.params import Param, constant, normal, weights
 
 VALUES = MEL_FRAMES * MEL_BINS
 CENTRE, SPREAD = -5.0, 4.0  # of log energies of speech
-SIZE = 0.4  # of a vector's numbers, as of the embeddings of text
 
 
 @weights
@@ -31,7 +30,7 @@ def declare(cfg: Config) -> Audio | None:
     return Audio(
         up=Param((VALUES, f), ("embed", "hidden"), normal(VALUES)),
         down=Param((f, d), ("hidden", "embed"), normal(f)),
-        norm=Param((d,), (None,), constant(SIZE)),
+        norm=Param((d,), (None,), constant(SEEN_SIZE)),
     )
 
 

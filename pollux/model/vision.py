@@ -9,13 +9,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8
 
-from pollux.config import PATCH, Config
+from pollux.config import PATCH, SEEN_SIZE, Config
 from pollux.ops.norm import rms_norm
 from pollux.params import Param, constant, normal, weights
 
 VALUES = PATCH * PATCH * 3
 FAINT = 0.01  # added to the variance of pixels from -1 to 1: noise of a flat patch stays noise
-SIZE = 0.4  # of a vector's numbers, as of the embeddings of text
 
 
 @weights
@@ -36,7 +35,7 @@ def declare(cfg: Config) -> Vision | None:
         up=Param((VALUES, f), ("embed", "hidden"), normal(VALUES)),
         colour=Param((3, f), (None, "hidden"), normal(3)),
         down=Param((f, d), ("hidden", "embed"), normal(f)),
-        norm=Param((d,), (None,), constant(SIZE)),
+        norm=Param((d,), (None,), constant(SEEN_SIZE)),
         row=Param((sides, d), (None, "embed"), normal(1, 0.1)),
         column=Param((sides, d), (None, "embed"), normal(1, 0.1)),
     )

@@ -22,13 +22,17 @@ from typing import Any
 import numpy as np
 
 from pollux.cache import cache_directory
+from pollux.config import BLOCK
 from pollux.ops.attention import MASKED
 
 NEEDED = {"avx512f", "avx512bw", "avx512vl", "avx512_vnni"}
-PIECE, EDGE, BLOCK, HEADS, WIDTH = 256, 8, 64, 32, 256  # as in scan.c
+PIECE = 256  # keys whose scores stay in the cache
+EDGE = 8  # keys before the first, and positions at most
+HEADS, WIDTH = 32, 256  # of queries and of a key, at most
+NUMBERS = {"PIECE": PIECE, "EDGE": EDGE, "BLOCK": BLOCK, "HEADS": HEADS, "WIDTH": WIDTH}
 LEAST = 32 * PIECE  # keys that are worth a thread
 THREADS = os.cpu_count() or 1
-OPTIONS = ("-O3", "-march=native", "-shared", "-fPIC")
+OPTIONS = ("-O3", "-march=native", "-shared", "-fPIC", *(f"-D{k}={v}" for k, v in NUMBERS.items()))
 PATIENCE = 60  # seconds for the compiler
 
 # (digits, scale, decay, keys, key_scales, valid, since, total, edge) -> total, maxima of blocks

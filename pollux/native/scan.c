@@ -6,13 +6,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#define LANES 16  // keys in a register
-#define SIDE 8    // products in the making side by side: each takes five cycles
-#define PIECE 256 // keys whose scores stay in the cache
-#define EDGE 8    // keys before the first, and positions at most
-#define BLOCK 64  // keys of a maximum
-#define HEADS 32  // at most
-#define WIDTH 256 // of a key, at most
+// PIECE, EDGE, BLOCK, HEADS and WIDTH come from library.py, with what they mean.
+#define LANES 16 // keys in a register
+#define SIDE 8   // products in the making side by side: each takes five cycles
 #define ROWS (EDGE * HEADS)
 #define ROOM (LANES + PIECE)
 

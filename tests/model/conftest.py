@@ -18,9 +18,8 @@ def cfg():
     return dataclasses.replace(TINY, vocab_size=256)
 
 
-@pytest.fixture(scope="session")
-def weights(cfg):
-    """As if trained: convolution taps, null values and biases are not at their special starts."""
+def as_if_trained(cfg):
+    """Weights: convolution taps, null values and biases are not at their special starts."""
     rng = np.random.default_rng(0)
 
     def anything(param):
@@ -28,3 +27,8 @@ def weights(cfg):
         return jnp.asarray(center + 0.2 * rng.normal(size=param.shape), jnp.float32)
 
     return jax.tree.map(anything, decoder.declare(cfg), is_leaf=is_param)
+
+
+@pytest.fixture(scope="session")
+def weights(cfg):
+    return as_if_trained(cfg)

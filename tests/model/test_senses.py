@@ -12,6 +12,7 @@ import pytest
 from pollux import params
 from pollux.config import MEL_BINS, MEL_FRAMES, PATCH
 from pollux.model import audio, decoder, read, vision
+from tests.model.conftest import as_if_trained
 
 LENGTH, PATCHES, SOUNDS = 64, 14, 12
 
@@ -23,14 +24,7 @@ def mixed_cfg(senses):
 
 @pytest.fixture(scope="module")
 def mixed(mixed_cfg):
-    """Weights as if trained: none is at a special start."""
-    rng = np.random.default_rng(0)
-
-    def anything(param):
-        center = 1.0 if len(param.shape) == 1 else 0.0
-        return jnp.asarray(center + 0.2 * rng.normal(size=param.shape), jnp.float32)
-
-    return jax.tree.map(anything, decoder.declare(mixed_cfg), is_leaf=params.is_param)
+    return as_if_trained(mixed_cfg)
 
 
 def document(seed=0):

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import httpx
 import pytest
@@ -33,10 +34,12 @@ class Running:
 
 
 @contextmanager
-def running(model, state, **settings) -> Iterator[Running]:
-    """A server in a thread of this process; when left, it was shut down in good order."""
-    app = create(model, Settings(state=state, port=0, **settings))
-    config = uvicorn.Config(app, port=0, log_config=None, access_log=False)
+def listening(app, lifespan: Literal["on", "off"] = "on") -> Iterator[str]:
+    """The address of an application in a thread of this process.
+
+    When left, it was shut down in good order.
+    """
+    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, lifespan=lifespan)
     server = uvicorn.Server(config)
     sock = config.bind_socket()
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
@@ -45,11 +48,18 @@ def running(model, state, **settings) -> Iterator[Running]:
         assert thread.is_alive()
         thread.join(0.02)
     try:
-        yield Running(url=f"http://127.0.0.1:{sock.getsockname()[1]}", hub=app.app.state.hub)
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()
         sock.close()
+
+
+@contextmanager
+def running(model, state, **settings) -> Iterator[Running]:
+    app = create(model, Settings(state=state, port=0, **settings))
+    with listening(app) as url:
+        yield Running(url=url, hub=app.app.state.hub)
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,10 @@
 
 import os
 import shutil
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from starlette.types import ASGIApp
 
@@ -18,6 +14,7 @@ from pollux.serve.app import create
 from pollux.serve.gate import Gate
 from pollux.serve.hub import Hub
 from pollux.serve.settings import Settings
+from tests.serve.conftest import listening
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # It is not to look for anything outside: there is one server, on this machine.
@@ -41,25 +38,6 @@ class Running:
     url: str
     hub: Hub
     app: ASGIApp  # what is behind the gate
-
-
-@contextmanager
-def listening(app: ASGIApp, lifespan: str = "on") -> Iterator[str]:
-    """The address of an application, in a thread of this process."""
-    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, lifespan=lifespan)
-    server = uvicorn.Server(config)
-    sock = config.bind_socket()
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        thread.join(0.02)
-    try:
-        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-        sock.close()
 
 
 @pytest.fixture(scope="session")
