@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from pollux.config import Config, Experts
+from pollux.config import parsed
 from pollux.train import loop
 from pollux.train import step as stepping
 from pollux.train.loss import Batch
@@ -20,12 +20,10 @@ from pollux.train.recipe import RECIPES
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
-    fields: dict[str, Any] = {**job["config"], "experts": Experts(**job["config"]["experts"])}
-    config = Config(**fields)
-    recipe = dataclasses.replace(RECIPES["spark"], config=config)
+    recipe = dataclasses.replace(RECIPES["spark"], config=parsed(job["config"]))
     advance = jax.jit(partial(stepping.step, recipe), donate_argnums=0)
     with np.load(job["batches"]) as file:
-        stacked = {name: file[name] for name in Batch._fields}
+        stacked = {name: file[name] for name in Batch._fields if name in file}
     count = len(stacked["at"])
     batches = [Batch(**{n: array[i] for n, array in stacked.items()}) for i in range(count)]
     state = loop.initial(recipe, None)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training throughput beside a Hugging Face Mixtral of the same shape, on the same batches.
 
+All stages of the recipe are timed, each with batches of its own length: what a training run costs
+is the time of all of them.
+
 Every measurement is a process of its own, one after the other, and the repeats go round in turn
 (A B C A B C): thread pools do not meet, and a machine that slows down slows all of them. Mixtral is
 given its best: each precision with each attention and each experts function that transformers has
@@ -89,39 +92,36 @@ class Throughput:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainBench:
+class StageBench:
+    """One stage of the recipe: ours, what was measured of theirs, and what was tried for it."""
+
+    steps: int  # of the recipe
     rows: int
     length: int  # tokens a row
     supervised: int  # positions a batch
-    source: str  # of the batches
-    seconds: float  # a measurement
     ours: Throughput
     theirs: tuple[Throughput, ...]
     screened: tuple[Throughput, ...]
-    parameters: dict[str, Parameters]  # of pollux and transformers
-    expert_dim: int  # of Mixtral: the multiple of 16 nearest to equal active parameters
     batch_seconds: float  # to prepare a batch, on one thread: in training beside the step
-    machine: Machine
-    torch_versions: dict[str, str]
 
     @property
-    def ratio(self) -> float:
-        """Ours over the better of float32 and bfloat16, run as transformers runs them."""
-        return self.ours.median / max(t.median for t in self.theirs if not t.candidate.compiled)
+    def tokens(self) -> int:
+        return self.steps * self.rows * self.length
 
     @property
-    def ratio_compiled(self) -> float | None:
-        """Ours over the best that torch.compile makes of it, where it works."""
-        compiled = [t.median for t in self.theirs if t.candidate.compiled and t.tokens_per_s]
-        return self.ours.median / max(compiled) if compiled else None
+    def best(self) -> float:
+        """Tokens a second of the better of float32 and bfloat16, run as transformers runs them."""
+        return max(t.median for t in self.theirs if not t.candidate.compiled)
 
-    def to_json(self) -> str:
-        derived = {"ratio": self.ratio, "ratio_compiled": self.ratio_compiled, "goal": GOAL}
-        unit = {"unit": "tokens/s, one figure a repeat"}
-        return json.dumps({**derived, **unit, **dataclasses.asdict(self)}, indent=1)
+    @property
+    def best_compiled(self) -> float:
+        """Of the best that torch.compile makes of it; 0 where it does not work."""
+        return max((t.median for t in self.theirs if t.candidate.compiled), default=0.0)
 
     def table(self) -> rich.table.Table:
-        table = rich.table.Table(title="training, tokens/s", caption=self.caption())
+        title = f"batches of {self.rows} x {self.length} tokens, {self.supervised} supervised"
+        caption = f"Preparing a batch: {self.batch_seconds * 1000:.0f} ms"
+        table = rich.table.Table(title=f"training, tokens/s, {title}", caption=caption)
         table.add_column("what")
         for name in ("median", "range", "pollux is"):
             table.add_column(name, justify="right")
@@ -134,17 +134,53 @@ class TrainBench:
             table.add_row(str(t.candidate), f"{t.median:,.0f}", span, times)
         return table
 
-    def caption(self) -> str:
+
+@dataclass(frozen=True, kw_only=True)
+class TrainBench:
+    stages: tuple[StageBench, ...]
+    source: str  # of the batches
+    seconds: float  # a measurement
+    parameters: dict[str, Parameters]  # of pollux and transformers
+    expert_dim: int  # of Mixtral: the multiple of 16 nearest to equal active parameters
+    machine: Machine
+    torch_versions: dict[str, str]
+
+    @property
+    def ratio(self) -> float:
+        """How many times as long Mixtral takes for all stages, at its best in each of them."""
+        ours = sum(stage.tokens / stage.ours.median for stage in self.stages)
+        return sum(stage.tokens / stage.best for stage in self.stages) / ours
+
+    @property
+    def ratio_compiled(self) -> float | None:
+        """The same for torch.compile, where it works."""
+        if not all(stage.best_compiled for stage in self.stages):
+            return None
+        ours = sum(stage.tokens / stage.ours.median for stage in self.stages)
+        return sum(stage.tokens / stage.best_compiled for stage in self.stages) / ours
+
+    def to_json(self) -> str:
+        derived = {
+            "ratio": self.ratio,
+            "ratio_compiled": self.ratio_compiled,
+            "ratio_of_stages": [stage.ours.median / stage.best for stage in self.stages],
+            "goal": GOAL,
+        }
+        unit = {"unit": "tokens/s, one figure a repeat"}
+        return json.dumps({**derived, **unit, **dataclasses.asdict(self)}, indent=1)
+
+    def summary(self) -> str:
         ours, theirs = self.parameters["pollux"], self.parameters["transformers"]
         compiled = f"; {self.ratio_compiled:.2f} of torch.compile's" if self.ratio_compiled else ""
         torch = ", ".join(f"{name} {number}" for name, number in self.torch_versions.items())
+        stages = " and ".join(f"{stage.ours.median / stage.best:.2f}" for stage in self.stages)
         return (
-            f"{self.ratio:.2f} times the better of float32 and bfloat16 (goal {GOAL}){compiled}. "
-            f"Batches of {self.rows} x {self.length} tokens, {self.supervised} supervised, from "
-            f"{self.source}; {len(self.ours.tokens_per_s)} repeats of {self.seconds:.0f} s. "
+            f"All stages of the recipe: {self.ratio:.2f} times the better of float32 and bfloat16 "
+            f"(goal {GOAL}){compiled}; {stages} stage by stage. Batches from {self.source}; "
+            f"{len(self.stages[0].ours.tokens_per_s)} repeats of {self.seconds:.0f} s. "
             f"Parameters, active of total: pollux {ours.active:,} of {ours.total:,}, transformers "
             f"{theirs.active:,} of {theirs.total:,} (expert_dim {self.expert_dim}). "
-            f"Preparing a batch: {self.batch_seconds * 1000:.0f} ms. {self.machine}; {torch}"
+            f"{self.machine}; {torch}"
         )
 
 
@@ -154,7 +190,7 @@ def bench_train(
     repeats: int = 3,
     torch_python: Path | None = None,
     config: Config = SPARK,
-    stage: Stage = RECIPES["spark"].stages[0],
+    stages: tuple[Stage, ...] = RECIPES["spark"].stages,
 ) -> TrainBench:
     """Tokens a second of our training step and of Mixtral's, `repeats` runs of `seconds` each.
 
@@ -164,38 +200,54 @@ def bench_train(
         raise RecipeError("seconds and repeats must be above 0")
     python = str(torch_python or sys.executable)
     torch_versions, idle = _torch_versions(python), machine()
-    stage, source = _stage(stage)
-    shape = mixtral_shape(config, stage.length)
+    genres, source = _genres(stages)
+    shape = mixtral_shape(config, max(stage.length for stage in stages))
+    job = {
+        "shape": shape,
+        "config": dataclasses.asdict(config),
+        "threads": cores(),
+        "least": LEAST_STEPS,
+    }
+    benches: list[StageBench] = []
     with TemporaryDirectory(prefix="pollux-bench-") as scratch:
-        batches, batch_seconds = _prepare(stage, Path(scratch))
-        job = {
-            "batches": str(batches),
-            "shape": shape,
-            "config": dataclasses.asdict(config),
-            "threads": cores(),
-            "least": LEAST_STEPS,
-        }
-
-        def measure(candidate: Candidate, seconds: float) -> dict[str, Any]:
-            return _measure(candidate, {**job, "seconds": seconds}, python, Path(scratch))
-
-        tokens = stage.rows * stage.length
-        screened, theirs, ours, transformers = _compare(measure, seconds, repeats, tokens)
+        for stage in stages:
+            stage = dataclasses.replace(stage, genres=genres)
+            found, transformers = _stage(stage, job, seconds, repeats, python, Path(scratch))
+            benches.append(found)
     return TrainBench(
-        rows=stage.rows,
-        length=stage.length,
-        supervised=stage.supervised,
+        stages=tuple(benches),
         source=source,
         seconds=seconds,
-        ours=ours,
-        theirs=theirs,
-        screened=screened,
         parameters={"pollux": parameters(config), "transformers": transformers},
         expert_dim=shape["intermediate_size"],
-        batch_seconds=batch_seconds,
         machine=idle,
         torch_versions=torch_versions,
     )
+
+
+def _stage(
+    stage: Stage, job: dict[str, Any], seconds: float, repeats: int, python: str, scratch: Path
+) -> tuple[StageBench, Parameters]:
+    """One stage, and Mixtral's parameters."""
+    batches, batch_seconds = _prepare(stage, scratch)
+
+    def measure(candidate: Candidate, seconds: float) -> dict[str, Any]:
+        asked = {**job, "batches": str(batches), "seconds": seconds}
+        return _measure(candidate, asked, python, scratch)
+
+    tokens = stage.rows * stage.length
+    screened, theirs, ours, transformers = _compare(measure, seconds, repeats, tokens)
+    found = StageBench(
+        steps=stage.steps,
+        rows=stage.rows,
+        length=stage.length,
+        supervised=stage.supervised,
+        ours=ours,
+        theirs=theirs,
+        screened=screened,
+        batch_seconds=batch_seconds,
+    )
+    return found, transformers
 
 
 def mixtral_shape(config: Config, length: int) -> dict[str, Any]:
@@ -299,12 +351,12 @@ def _shown(candidates: list[Candidate], doing: str) -> Iterable[Candidate]:
             progress.advance(task)
 
 
-def _stage(stage: Stage) -> tuple[Stage, str]:
-    """Of the recipe where its data are, else of the same shape from what every Python has."""
+def _genres(stages: tuple[Stage, ...]) -> tuple[dict[str, float], str]:
+    """Those of the recipe where its data are, else what every Python has; what they are called."""
     if corpora.data_directory():
-        return stage, "recipe spark"
-    stage = dataclasses.replace(stage, genres={"code": 1.0, "random": 1.0})
-    return stage, "the standard library (POLLUX_DATA is not set)"
+        return stages[0].genres, "recipe spark"
+    source = "the standard library (POLLUX_DATA is not set)"
+    return {"code": 1.0, "random": 1.0}, source
 
 
 def _prepare(stage: Stage, scratch: Path) -> tuple[Path, float]:

@@ -63,28 +63,37 @@ def test_compare_screens_then_measures_in_turn():
     assert full == ["pollux", *["transformers"] * 5] * 3
 
 
-def test_ratio_is_that_of_the_better_plain_one(tmp_path):
+def test_ratio_is_that_of_the_better_plain_ones(tmp_path):
     measure = fake_measure({"pollux": 4_000, "torch.compile": 2_000, "transformers": 1_000}, [])
     screened, theirs, ours, _ = train._compare(measure, 60.0, 3, 1_000)
-    bench = train.TrainBench(
+    short = train.StageBench(
+        steps=10,
         rows=4,
-        length=1_024,
+        length=1_000,
         supervised=640,
-        source="nothing",
-        seconds=60.0,
         ours=ours,
         theirs=theirs,
         screened=screened,
+        batch_seconds=0.1,
+    )
+    slow = fake_measure({"pollux": 4_000, "torch.compile": 1_000, "transformers": 500}, [])
+    _, theirs, ours, _ = train._compare(slow, 60.0, 3, 1_000)
+    long = dataclasses.replace(short, steps=5, length=4_000, ours=ours, theirs=theirs)
+    bench = train.TrainBench(
+        stages=(short, long),
+        source="nothing",
+        seconds=60.0,
         parameters=dict.fromkeys(("pollux", "transformers"), parameters(TINY)),
         expert_dim=16,
-        batch_seconds=0.1,
         machine=machine(),
         torch_versions={"torch": "2"},
     )
-    assert (bench.ratio, bench.ratio_compiled) == (4.0, 2.0)
-    assert json.loads(bench.to_json())["ratio"] == 4.0
+    # 40,000 tokens four times as fast and 80,000 eight times: 200 s instead of 30
+    assert bench.ratio == pytest.approx(200 / 30)
+    assert bench.ratio_compiled == pytest.approx(100 / 30)
+    assert json.loads(bench.to_json())["ratio_of_stages"] == [4.0, 8.0]
     with open(tmp_path / "table", "w") as file:
-        rich.console.Console(file=file).print(bench.table())
+        rich.console.Console(file=file).print(short.table(), bench.summary())
 
 
 def test_missing_torch_is_explained(tmp_path):
@@ -121,6 +130,7 @@ def test_our_step_is_measured(tmp_path):
 @pytest.mark.slow
 def test_measures_both(monkeypatch):
     pytest.importorskip("transformers", "5.0")
-    monkeypatch.setattr(train, "_stage", lambda stage: (stage, "a test"))
-    bench = train.bench_train(seconds=0.1, repeats=1, config=TINY, stage=STAGE)
+    monkeypatch.setattr(train, "_genres", lambda stages: (stages[0].genres, "a test"))
+    long = dataclasses.replace(STAGE, length=128)
+    bench = train.bench_train(seconds=0.1, repeats=1, config=TINY, stages=(STAGE, long))
     assert bench.ratio > 0
