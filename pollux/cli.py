@@ -9,23 +9,23 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import rich.console
 import rich.markup
-import rich.progress
 import rich.table
 import typer
 
+from pollux import terminal
 from pollux.bench import command as bench
 from pollux.cache import compiled_directory
 from pollux.data import command as data
 from pollux.errors import InputError, PolluxError, RecipeError
 from pollux.evals import command as evals
+from pollux.media.view import VIEW, View
 from pollux.serve import command as serving
+from pollux.terminal import End, Fps, MediaResolution, SkipUnreadable, Start, view_of
 
 HELP = """Read a long text once, ask for ever, exactly, and see where it was read.
 
@@ -45,21 +45,17 @@ app.add_typer(bench.app, name="bench")
 app.add_typer(data.app, name="data")
 app.add_typer(evals.app, name="eval")
 app.command("serve")(serving.serve)
-console = rich.console.Console(stderr=True)
-
-SHOWN_SKIPPED = 8
+console = terminal.console
 
 Inputs = Annotated[
     list[Path],
     typer.Argument(
-        help="Files and directories (text, code, PDF), - for standard input, or saved readings."
+        help="Files and directories (text, code, PDF; pictures, sound and film, with weights that "
+        "see and hear), - for standard input, or saved readings."
     ),
 ]
 Weights = Annotated[
     Path | None, typer.Option(help="A weights file; by default spark, from the package.")
-]
-SkipUnreadable = Annotated[
-    bool, typer.Option("--skip-unreadable", help="Leave out what cannot be read, and say so.")
 ]
 MaxTokens = Annotated[int, typer.Option(help="Stop an answer after this many tokens.")]
 Temperature = Annotated[float, typer.Option(help="0: the likeliest answer; higher: more varied.")]
@@ -75,6 +71,10 @@ def read_command(
     update: Annotated[
         bool, typer.Option("--update", help="Take over what OUTPUT holds already, read the rest.")
     ] = False,
+    media_resolution: MediaResolution = "medium",
+    fps: Fps = 1.0,
+    start: Start = None,
+    end: End = None,
     skip_unreadable: SkipUnreadable = False,
     weights: Weights = None,
 ) -> None:
@@ -82,19 +82,24 @@ def read_command(
     from pollux.engine import reader
     from pollux.media.inputs import open_parts
 
+    view = view_of(media_resolution, fps, start, end)
     model = loaded(weights)
     kinds = model.loaded.kinds
     parts = open_parts(inputs, kinds=kinds, skip_unreadable=skip_unreadable)
     kept = 0
-    with reading_progress() as report:
+    with terminal.reading_progress() as report:
 
         def count(done: Any) -> None:
             nonlocal kept
             kept = done.parts_kept
             report(done)
 
-        reading = reader.read(model.loaded, parts, output, count, update)
-    notes(reading.parts, parts.skipped)
+        reading = reader.read(
+            *(model.loaded, parts, output, count, update),
+            view=view,
+            skip_unreadable=skip_unreadable,
+        )
+    terminal.notes(reading.parts, parts.skipped)
     typer.echo(
         f"{output}: {reading.num_valid:,} tokens of {len(reading.parts)} parts, "
         f"{reading.nbytes:,} bytes" + (f"; {kept} parts had not changed" if update else "")
@@ -155,7 +160,7 @@ def text_of(file: Path) -> str:
     from pollux.media.inputs import open_parts
 
     parts = list(open_parts([file]))
-    notes(parts, [])
+    terminal.notes(parts, [])
     if len(parts) > 1:
         raise InputError(f"{file} holds {len(parts)} files; name one")
     return parts[0].text
@@ -178,6 +183,10 @@ def ask(
     stop: Annotated[
         list[str] | None, typer.Option(help="Text that ends the answer; may be given several times")
     ] = None,
+    media_resolution: MediaResolution = "medium",
+    fps: Fps = 1.0,
+    start: Start = None,
+    end: End = None,
     skip_unreadable: SkipUnreadable = False,
     weights: Weights = None,
 ) -> None:
@@ -203,27 +212,38 @@ def ask(
             raise InputError(
                 "the question is empty; ask something, as in -q 'What is the secret word?'"
             )
+    view = view_of(media_resolution, fps, start, end)
     model = loaded(weights)
-    reading = opened(model, inputs, skip_unreadable)
+    reading = opened(model, inputs, view, skip_unreadable)
     if as_json:
         answers = model.ask_many(reading, question, sampling)
-        found = [as_dict(*pair) for pair in zip(question, answers, strict=True)]
+        found = [terminal.as_dict(*pair) for pair in zip(question, answers, strict=True)]
         typer.echo(json.dumps(found if len(found) > 1 else found[0], ensure_ascii=False))
     elif len(question) == 1:
-        show_stream(model.stream(reading, question[0], sampling))
+        terminal.show_stream(model.stream(reading, question[0], sampling))
     else:
         with model.scheduler() as scheduler:
             for handle in [scheduler.submit(reading, text, sampling) for text in question]:
-                show_stream(iter(handle))
+                terminal.show_stream(iter(handle))
 
 
 @app.command()
-def chat(inputs: Inputs, max_tokens: MaxTokens = 256, weights: Weights = None) -> None:
+def chat(
+    inputs: Inputs,
+    max_tokens: MaxTokens = 256,
+    media_resolution: MediaResolution = "medium",
+    fps: Fps = 1.0,
+    start: Start = None,
+    end: End = None,
+    skip_unreadable: SkipUnreadable = False,
+    weights: Weights = None,
+) -> None:
     """Ask one question after another. Each stands for itself: spark forgets the ones before."""
     from pollux import Sampling
 
+    view = view_of(media_resolution, fps, start, end)
     model = loaded(weights)
-    reading = opened(model, inputs)
+    reading = opened(model, inputs, view, skip_unreadable)
     console.print(f"{reading.num_valid:,} tokens read. Ask; an empty line or Ctrl-D ends.")
     while True:
         try:
@@ -233,7 +253,7 @@ def chat(inputs: Inputs, max_tokens: MaxTokens = 256, weights: Weights = None) -
         if not text.strip():
             return
         try:
-            show_stream(model.stream(reading, text, Sampling(max_tokens=max_tokens)))
+            terminal.show_stream(model.stream(reading, text, Sampling(max_tokens=max_tokens)))
         except InputError as error:
             console.print(f"pollux: {error}", markup=False)
 
@@ -399,7 +419,7 @@ def loaded(weights: Path | None) -> Any:
     return pollux.load(weights)
 
 
-def opened(model: Any, inputs: list[Path], skip_unreadable: bool = False) -> Any:
+def opened(model: Any, inputs: list[Path], view: View = VIEW, skip_unreadable: bool = False) -> Any:
     """A reading of the inputs: saved ones are opened, files are read unless they were before."""
     from pollux import Reading
     from pollux.engine import shelf
@@ -412,68 +432,13 @@ def opened(model: Any, inputs: list[Path], skip_unreadable: bool = False) -> Any
         kinds = model.loaded.kinds
         opening = open_parts(files, kinds=kinds, skip_unreadable=skip_unreadable)
         held = list(opening)  # standard input can be read only once
-        with reading_progress() as report:
-            reading, _ = shelf.read_or_open(model.loaded, held, report)
-        notes(reading.parts, opening.skipped)
+        with terminal.reading_progress() as report:
+            reading, _ = shelf.read_or_open(
+                model.loaded, held, report, view=view, skip_unreadable=skip_unreadable
+            )
+        terminal.notes(reading.parts, opening.skipped)
         readings.append(reading)
     return readings[0] if len(readings) == 1 else Reading.combine(readings)
-
-
-def notes(parts: Any, skipped: list[Any]) -> None:
-    """What was mended in the parts, and which files were left out."""
-    for part in parts:
-        if part.note:
-            console.print(f"{part.name}: {part.note}", markup=False)
-    for one in skipped[:SHOWN_SKIPPED]:
-        console.print(f"left out: {one.path} {one.reason}", markup=False)
-    if len(skipped) > SHOWN_SKIPPED:
-        console.print(f"left out: {len(skipped) - SHOWN_SKIPPED} more files", markup=False)
-
-
-@contextmanager
-def reading_progress() -> Generator[Callable[[Any], None], None, None]:
-    """A line with tokens and tokens per second while something is read; nothing if nothing is."""
-    columns = (
-        rich.progress.TextColumn("reading"),
-        rich.progress.SpinnerColumn(),
-        rich.progress.TextColumn("{task.fields[tokens]:,} tokens"),
-        rich.progress.TextColumn("{task.fields[rate]:,.0f} tok/s"),
-        rich.progress.TimeElapsedColumn(),
-    )
-    with rich.progress.Progress(*columns, console=console) as progress:
-        tasks: list[rich.progress.TaskID] = []
-
-        def report(done: Any) -> None:
-            if not tasks:
-                tasks.append(progress.add_task("", tokens=0, rate=0.0))
-            progress.update(tasks[0], tokens=done.tokens, rate=done.tokens_per_second)
-
-        yield report
-
-
-def show_stream(stream: Iterator[Any]) -> None:
-    """Prints an answer as it comes, then where it was read."""
-    answer: Any = None
-    for piece in stream:
-        if isinstance(piece, str):
-            typer.echo(piece, nl=False)
-        else:
-            answer = piece
-    introduction = {
-        "other": "This is none of my skills (pollux ask --help). The passages that come to mind:",
-        "unsure": "\nI am not sure of that. The passages that come to mind:",
-    }
-    typer.echo(introduction.get(answer.kind, ""))
-    for number, source in enumerate(answer.sources, 1):
-        text = " ".join(source.text.split())
-        typer.echo(f"  [{number}] {source.place}  {source.weight:.0%}  {text}")
-    if answer.finish == "max_tokens":
-        console.print("(cut at --max-tokens; give more to see the rest)", markup=False)
-
-
-def as_dict(question: str, answer: Any) -> dict[str, Any]:
-    """What --json prints."""
-    return {"question": question, **dataclasses.asdict(answer)}
 
 
 def main() -> None:

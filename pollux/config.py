@@ -172,6 +172,7 @@ SPARK = Config(
     key_dim=64,
     value_dim=64,
 )
+SENSES = replace(SPARK, name="senses", vision=Vision(hidden_dim=256), audio=Audio(hidden_dim=256))
 TINY = replace(
     SPARK,
     name="tiny",
@@ -232,4 +233,4 @@ ULTRA = replace(
     experts=Experts(num_experts=128, top_k=8, expert_dim=4_096, shared_dim=8_192),
     recall_heads=64,
 )
-PRESETS = {c.name: c for c in (TINY, SPARK, NANO_1, NANO_2, PRO, ULTRA)}
+PRESETS = {c.name: c for c in (TINY, SPARK, SENSES, NANO_1, NANO_2, PRO, ULTRA)}

@@ -7,7 +7,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from pollux import cli
+from pollux import cli, terminal
 from pollux.cache import cache_directory
 from pollux.errors import PolluxError
 from pollux.examples import plant, war_and_peace
@@ -30,7 +30,7 @@ def main() -> None:
     book = cache_directory() / "examples" / f"war-and-peace-{given.depth:g}.txt"
     book.parent.mkdir(parents=True, exist_ok=True)
     book.write_text(plant(war_and_peace().text, needle, given.depth), "utf-8")
-    cli.console.print(
+    terminal.console.print(
         f"hidden at {given.depth:.0%} of War and Peace: {needle}", markup=False, highlight=False
     )
     questions = [
@@ -43,7 +43,7 @@ def main() -> None:
     reading = cli.opened(model, [book])
     for question in questions:
         print(f"\n> {question}")
-        cli.show_stream(model.stream(reading, question))
+        terminal.show_stream(model.stream(reading, question))
 
 
 def remembered() -> str:

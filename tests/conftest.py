@@ -44,6 +44,20 @@ def senses():
 
 
 @pytest.fixture(scope="session")
+def sensing(senses, tmp_path_factory):
+    """A file of untrained weights of that."""
+    import jax
+
+    from pollux import checkpoint, params
+    from pollux.model import decoder
+
+    path = tmp_path_factory.mktemp("weights") / "senses.safetensors"
+    fresh = params.initialise(decoder.declare(senses), jax.random.key(0))
+    checkpoint.save(path, fresh, senses, {})
+    return path
+
+
+@pytest.fixture(scope="session")
 def spark():
     """The model that ships, compiled once for all tests that ask it."""
     import pollux

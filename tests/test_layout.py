@@ -18,7 +18,7 @@ MAX_FILE, MAX_FUNCTION = 499, 59  # lines
 
 # What each layer may import of the others; a new file or folder of pollux/ gets a row here.
 # Each of BASE sees those before it.
-BASE = ("errors", "cache", "config", "params", "sharding", "tokenizer", "prompt")
+BASE = ("errors", "cache", "config", "params", "sharding", "tokenizer", "prompt", "calls")
 FACE = "pollux"  # pollux/__init__.py
 BELOW_PLAN = {*BASE, "interleaved", "ops", "model", "checkpoint", "media", "memory"}
 BELOW_ENGINE = {*BELOW_PLAN, "plan"}
@@ -34,15 +34,16 @@ LAYERS: dict[str, set[str]] = {
     "plan": BELOW_PLAN,
     "native": {*BASE, "ops"},
     "engine": {*BELOW_ENGINE, "native"},
-    "data": {"errors", "cache", "config", "tokenizer", "prompt", "media", "interleaved"},
+    "data": {"errors", "cache", "config", "tokenizer", "prompt", "calls", "media", "interleaved"},
     "train": {*BASE, "interleaved", "ops", "model", "checkpoint", "data"},
     FACE: {*BELOW_ENGINE, "engine"},
-    "evals": BELOW_EVALS,
+    "evals": {*BELOW_EVALS, "serve"},
     "bench": {*BELOW_EVALS, "train"},
     "serve": {*BELOW_ENGINE, "engine", "examples", FACE},
-    "cli": {*BELOW_EVALS, "train", "evals", "bench", "serve", "examples"},
+    "terminal": {*BASE, "media"},
+    "cli": {*BELOW_EVALS, "train", "evals", "bench", "serve", "examples", "terminal"},
     "examples": BELOW_ENGINE | {"engine", FACE},
-    "demo": {*BELOW_EVALS, "cli"},
+    "demo": {*BELOW_EVALS, "cli", "terminal"},
     "__main__": {"cli"},
 }
 

@@ -137,7 +137,9 @@ def photo_image(art: Art, name: str) -> Image.Image:
 def _plain_fonts() -> Iterator[Font]:
     """Those that come with matplotlib: Debian is not needed to try something."""
     for path in sorted(_plain_folder().glob("*.ttf")):
-        if path.name.startswith(("DejaVuSans", "DejaVuSerif", "STIXGeneral")):
+        # A Display face has some signs of mathematics and no letters.
+        letters = path.name.startswith(("DejaVuSans", "DejaVuSerif", "STIXGeneral"))
+        if letters and "Display" not in path.name:
             family, style = _named(str(path), 0)
             yield Font(str(path), 0, family, style, False)
 

@@ -126,18 +126,30 @@ CHINESE_QUESTIONS = (
     "{p}？",
     "查一下{p}。",
 )
+JOINED = (
+    (" and ", " and "),
+    (", ", " and "),
+    (", ", ", and "),
+    ("; ", "; "),
+    (", ", " as well as "),
+)
+CHINESE_JOINED = (("和", "和"), ("、", "和"), ("，", "，"), ("、", "以及"), ("、", "、"))
 SIGNS = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789-"
 
 
 @dataclass(frozen=True)
 class Fact:
-    """Phrase p names what is asked for; the answer restates it."""
+    """Phrase p names what is asked for; the answer restates it.
+
+    `kind`: "one"; "values", of a phrase stated more than once; "step", an assignment of a chain.
+    """
 
     owner: str
     attribute: str
     phrase: str
     value: str
     chinese: bool = False
+    kind: str = "one"
 
     def stated(self, statement: str) -> str:
         text = statement.format(p=self.phrase, v=self.value)
@@ -175,7 +187,7 @@ class Vocabulary:
         self, tokenizer: Tokenizer, english: list[str], chinese: list[str], evaluation: bool
     ):
         english = [w for w in english if kept_for_evaluation(w) == evaluation]
-        self.tokenizer = tokenizer
+        self.tokenizer, self.evaluation = tokenizer, evaluation
         self.lower = [w for w in english if w.islower()]
         self.names = [w for w in english if w[0].isupper() and w[1:].islower()]
         self.chinese = [w for w in chinese if kept_for_evaluation(w) == evaluation]
@@ -272,7 +284,9 @@ class Vocabulary:
             owner = self._similar(rng, owner, fact.chinese)
             phrase = fact.phrase.replace(fact.owner, owner)
         value = self.value(rng, fact.chinese)
-        return replace(fact, owner=owner, attribute=attribute, phrase=phrase, value=value)
+        return replace(
+            fact, owner=owner, attribute=attribute, phrase=phrase, value=value, kind="one"
+        )
 
     def _similar(self, rng: np.random.Generator, owner: str, chinese: bool) -> str:
         pieces = owner.split(" ")

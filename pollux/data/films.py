@@ -178,7 +178,7 @@ def film(material: Material, rng: np.random.Generator, seconds: int, sound: bool
     pieces: list[Piece | np.ndarray] = [material.header(name)]
     heard_in, seen_in = [], []
     sounds = seconds_of_sound(made.samples) if made else []
-    frames, marks = _frames(material, rng, seconds, width, height)
+    frames, marks = drawn_frames(material, rng, seconds, width, height)
     for second in range(seconds):
         at = float(begin + second)
         pieces.append(Words(text=clock(at), seconds=at))
@@ -210,7 +210,7 @@ def _seen(
     return list(found.values())
 
 
-def _frames(
+def drawn_frames(
     material: Material, rng: np.random.Generator, seconds: int, width: int, height: int
 ) -> tuple[list[np.ndarray], list[tuple[int, int, Mark]]]:
     """Frames, and what is on them: number of the thing, second, mark."""

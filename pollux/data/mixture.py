@@ -5,18 +5,38 @@ A batch is a function of the recipe's seed and its number alone, so training can
 anywhere.
 """
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import grain
 import numpy as np
 
-from pollux.data import corpora, facts, languages, passages, skills, translations
+from pollux import interleaved
+from pollux.data import (
+    corpora,
+    facts,
+    languages,
+    passages,
+    senses,
+    services,
+    several,
+    skills,
+    speech,
+    tools,
+    translations,
+    voices,
+    wording,
+)
+from pollux.data.answers import Chain
 from pollux.data.languages import Lesson
-from pollux.data.skills import Answer, Document, Kit, Stated
-from pollux.data.translations import Translation
+from pollux.data.material import Material, material
+from pollux.data.senses import Sensed
+from pollux.data.skills import Answer, Document, Kit
+from pollux.data.stage import Stage, needs, stage_of
 from pollux.errors import RecipeError
+from pollux.interleaved import Interleaved
 from pollux.tokenizer import Tokenizer
 
 TEXT_WEIGHT = 0.5  # of running text; answers have 1 or more (train/loss.py)
@@ -28,6 +48,8 @@ TAUGHT = 0.9  # of the questions about a lesson are translations
 DEFINED = 0.4  # of those about code ask for a definition, if a stage asks for places,
 UNDEFINED = 0.2  # and of these for one that is nowhere
 ANSWERS = 0.9  # of the supervised positions at most: the rest is running text
+ALOUD = 1 / 3  # of them at most are read aloud: words just seen or heard
+ALOUD_WEIGHT = 4.0  # there are few
 STOCK = (  # questions of people, for a recipe that needs no data
     "How many of them were there?",
     "Who is it?",
@@ -38,49 +60,6 @@ STOCK = (  # questions of people, for a recipe that needs no data
     "他们去了哪里？为什么？",
     "一共有多少个苹果？",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """A stretch of training. Shares need not sum to 1. RecipeError where nothing can come of it."""
-
-    steps: int
-    rows: int
-    length: int  # tokens a row
-    supervised: int  # positions a batch whose next token is trained
-    genres: dict[str, float]
-    skills: dict[str, float]
-    questions: float = 0.4  # share of a row's tokens for questions and answers
-    facts: tuple[int, int] = (3, 9)  # stated in a document
-    distractors: float = 0.5  # share of them that are almost the same as another
-
-    def __post_init__(self):
-        for name, least in (("steps", 1), ("rows", 1), ("length", 2), ("supervised", 1)):
-            value = getattr(self, name)
-            if value < least:
-                raise RecipeError(f"{name} {value} must be {least} or more")
-        for name in ("genres", "skills"):
-            _check_shares(name, getattr(self, name))
-        for name in ("questions", "distractors"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise RecipeError(f"{name} {value} must be from 0 to 1")
-        if self.rows > 1 and not any(self.genres[g] for g in self.genres if g != "languages"):
-            raise RecipeError("a batch has one row of languages at most: add another genre")
-        low, high = self.facts
-        if not 0 <= low < high:
-            raise RecipeError(
-                f"facts {low}, {high} must be from 0 up, and the second above the first: "
-                "there are at least the first and fewer than the second"
-            )
-
-
-def _check_shares(name: str, shares: dict[str, float]) -> None:
-    for key, share in shares.items():
-        if not 0 <= share < float("inf"):
-            raise RecipeError(f"{name}.{key} {share} must be a number from 0 up")
-    if not any(shares.values()):
-        raise RecipeError(f"one of {name} must be above 0")
 
 
 class Supervised(NamedTuple):
@@ -102,7 +81,8 @@ class Row:
     """Segment 0 is the document; each question with its answer has one, and so has what fills up.
 
     `answers`: the positions of each answer in turn. `text`: those of the document, shuffled.
-    `surveyed`: questions that are about a passage.
+    `aloud`: those at which a word has just been seen or heard. `surveyed`: questions that are about
+    a passage.
     """
 
     tokens: np.ndarray
@@ -110,6 +90,8 @@ class Row:
     answers: list[list[Supervised]]
     text: list[Supervised]
     surveyed: list[tuple[range, int, int]]  # positions of a question, and its passage's [from, to)
+    aloud: list[Supervised]
+    media: Interleaved
 
 
 def kit(tokenizer: Tokenizer, genres: tuple[str, ...], evaluation: bool = False) -> Kit:
@@ -118,7 +100,7 @@ def kit(tokenizer: Tokenizer, genres: tuple[str, ...], evaluation: bool = False)
     Questions of people come with the books; without, they are a stock of a few. Raises RecipeError
     where data are missing: what a recipe gives does not depend on what happens to be there.
     """
-    made_elsewhere = {"random", "languages", *passages.SOURCES}
+    made_elsewhere = {"random", "languages", *passages.SOURCES, *senses.GENRES, tools.GENRE}
     arrays = {
         g: corpora.tokens(corpora.CORPORA[g], tokenizer) for g in genres if g not in made_elsewhere
     }
@@ -137,6 +119,20 @@ def kit(tokenizer: Tokenizer, genres: tuple[str, ...], evaluation: bool = False)
     return Kit(tokenizer, arrays, vocabulary, [q for q in questions if 5 < len(q) < 240])
 
 
+def material_for(kit: Kit, genres: tuple[str, ...], evaluation: bool = False) -> Material | None:
+    """What pictures, recordings and films of `genres` are made of; None if there are none.
+
+    Raises RecipeError where something was not prepared: what there is would do, but not the same.
+    """
+    if not any(genre in senses.GENRES for genre in genres):
+        return None
+    voices.spoken(evaluation)
+    made = material(kit, None, evaluation, speech.UNSEEN if evaluation else speech.ENGLISH)
+    if not (made.art.icons and made.art.photos):
+        raise RecipeError("no pictures were prepared: pollux data prepare")
+    return made
+
+
 def _spread(ids: np.ndarray, pieces: int = 40, size: int = 15_000) -> np.ndarray:
     starts = np.linspace(0, max(0, len(ids) - size), pieces).astype(int)
     return np.concatenate([ids[s : s + size] for s in starts])
@@ -147,21 +143,55 @@ def choose(rng: np.random.Generator, shares: dict[str, float]) -> str:
     return str(rng.choice(list(shares), p=weights / weights.sum()))
 
 
-def row(kit: Kit, stage: Stage, rng: np.random.Generator, genre: str) -> Row:
+def row(
+    kit: Kit, stage: Stage, rng: np.random.Generator, genre: str, material: Material | None = None
+) -> Row:
     """One document and as many questions about it as fit, exactly `stage.length` tokens."""
+    doc = document(kit, stage, rng, genre, material, rooms(stage, [genre])[0])
+    return asked_about(kit, stage, rng, doc, material)
+
+
+def document(
+    kit: Kit,
+    stage: Stage,
+    rng: np.random.Generator,
+    genre: str,
+    material: Material | None,
+    room: int,
+) -> Document:
+    """`room`: tokens that one of pictures or sound may have; it is never cut."""
     budget = int(stage.length * (1 - stage.questions * rng.uniform(0.7, 1.2)))
-    doc: Document
+    if genre in senses.GENRES:
+        if material is None:
+            raise RecipeError(f"{genre} must be made of something: give a material")
+        return senses.document(material, rng, genre, min(budget, room))
     if genre == "languages":
-        doc = languages.lesson(kit, rng, budget)
-    elif genre in passages.SOURCES:
-        doc = passages.collection(kit, rng, genre, budget, passages.pairs(genre))
-    else:
-        stated = _stated(kit, stage, rng, chinese=genre == "chinese" and rng.random() < 0.8)
-        doc = skills.document(kit, rng, genre, budget, stated)
+        return languages.lesson(kit, rng, budget)
+    if genre in passages.SOURCES:
+        return passages.collection(kit, rng, genre, budget, passages.pairs(genre))
+    if genre == tools.GENRE:
+        return tools.document(kit, rng)
+    stated = _stated(kit, stage, rng, chinese=genre == "chinese" and rng.random() < 0.8)
+    return skills.document(kit, rng, genre, budget, stated)
+
+
+def rooms(stage: Stage, drawn: list[str]) -> list[int]:
+    """Tokens that the document of each row may have: rows of pictures share the room, of sound too.
+
+    So all of them together fit the tables, whatever they turn out to have.
+    """
+    count = Counter(need for genre in drawn for need in needs(genre))
+    shares = {need: getattr(stage, need) // n for need, n in count.items()}
+    return [min((shares[n] for n in needs(g)), default=stage.length) for g in drawn]
+
+
+def asked_about(
+    kit: Kit, stage: Stage, rng: np.random.Generator, doc: Document, material: Material | None
+) -> Row:
     pieces: list[tuple[np.ndarray, Answer]] = []
     room, misses = stage.length - len(doc.tokens), 0
     while room > 24 and misses < 12:
-        piece = question_about(kit, stage, rng, doc)
+        piece = question_about(kit, stage, rng, doc, material)
         if piece is None or (size := len(piece[0]) + len(piece[1].tokens)) > room:
             misses += 1
             continue
@@ -171,45 +201,52 @@ def row(kit: Kit, stage: Stage, rng: np.random.Generator, genre: str) -> Row:
 
 
 def _stated(kit: Kit, stage: Stage, rng, chinese: bool) -> list[tuple[facts.Fact, str]]:
-    options = facts.CHINESE_STATEMENTS if chinese else facts.STATEMENTS
     out: list[tuple[facts.Fact, str]] = []
     while len(out) < rng.integers(*stage.facts):
         if out and rng.random() < stage.distractors:
             fact, statement = out[int(rng.integers(len(out)))]
             out.append((kit.vocabulary.near(rng, fact), statement))
         else:
-            out.append(_first_stated(kit, rng, chinese, options))
+            out.append(_first_stated(kit, rng, chinese))
     unique = {fact.phrase: (fact, statement) for fact, statement in out}
-    return list(unique.values())
+    return several.with_more(kit, rng, list(unique.values()), chinese)
 
 
-def _first_stated(kit: Kit, rng, chinese: bool, options) -> tuple[facts.Fact, str]:
+def _first_stated(kit: Kit, rng, chinese: bool) -> tuple[facts.Fact, str]:
     fact = kit.vocabulary.fact(rng, chinese)
     if chinese or rng.random() > LOOSE or "books" not in kit.corpora:
-        return fact, kit.vocabulary.pick(rng, options)
+        return fact, wording.statement(rng, chinese)
     words = kit.tokenizer.decode(skills.slice_of(kit, rng, "books", 40))
     if len(words.split()) < 12 or fact.phrase == f"the {fact.attribute}":
-        return fact, kit.vocabulary.pick(rng, options)
+        return fact, wording.statement(rng, chinese)
     return fact, kit.vocabulary.loose_statement(rng, words)
 
 
-def question_about(kit: Kit, stage: Stage, rng: np.random.Generator, doc: Document):
+def question_about(
+    kit: Kit,
+    stage: Stage,
+    rng: np.random.Generator,
+    doc: Document,
+    material: Material | None = None,
+):
     """Tokens of a question and its answer, or None where the document does not lend itself."""
+    if isinstance(doc, Sensed) and material is not None:
+        return senses.question(material, rng, doc)
     if isinstance(doc, Lesson) and rng.random() < TAUGHT:
         return translations.translate(kit, rng, doc)
+    if doc.genre == tools.GENRE:
+        return tools.call(kit, rng, services.trained())
     if doc.genre == "code" and stage.skills.get("point") and rng.random() < DEFINED:
         nowhere = rng.random() < UNDEFINED
         return skills.absent_definition(kit, rng) if nowhere else skills.define(kit, rng, doc)
     match choose(rng, stage.skills):
         case "find" if doc.facts:
-            several = 1 if rng.random() < 0.85 else int(rng.integers(2, 6))
-            order = rng.permutation(len(doc.facts))[:several]
-            return skills.find(kit, rng, doc, [_as_asked(kit, rng, doc.facts[i]) for i in order])
+            return several.find(kit, rng, doc)
         case "absent" if doc.facts:
             match rng.integers(7):
                 case 0 | 1 | 2 | 3 | 4:
                     near = kit.vocabulary.near(rng, kit.vocabulary.pick(rng, doc.facts).fact)
-                    if near.phrase in {stated.fact.phrase for stated in doc.facts}:
+                    if any(s.fact.phrase.startswith(near.phrase) for s in doc.facts):
                         return None  # it is stated after all
                     return skills.absent_fact(kit, rng, near)
                 case 5:
@@ -228,15 +265,6 @@ def question_about(kit: Kit, stage: Stage, rng: np.random.Generator, doc: Docume
     return None
 
 
-def _as_asked(kit: Kit, rng: np.random.Generator, stated: Stated) -> Stated:
-    """Sometimes the question puts it in other words than the text."""
-    fact = stated.fact
-    if fact.chinese or rng.random() < 0.8 or fact.owner not in fact.phrase:
-        return stated
-    phrase = kit.vocabulary.pick(rng, facts.PHRASES).format(a=fact.attribute, k=fact.owner)
-    return stated._replace(fact=replace(fact, phrase=phrase))
-
-
 def _lay_out(kit: Kit, stage: Stage, rng, doc: Document, pieces) -> Row:
     tokens, segment = [doc.tokens], [np.zeros(len(doc.tokens), np.int64)]
     answers: list[list[Supervised]] = []
@@ -245,11 +273,11 @@ def _lay_out(kit: Kit, stage: Stage, rng, doc: Document, pieces) -> Row:
     for number, (asked, answer) in enumerate(pieces, 1):
         size = len(asked) + len(answer.tokens)
         first = position + len(asked) - 1  # predicts the first token of the answer
-        chain = isinstance(answer, Translation)
+        chain = isinstance(answer, Chain)
         again = answer.again if chain else restated(asked, answer)
         supervised = []
         for i, (token, look) in enumerate(zip(answer.tokens, answer.looks, strict=True)):
-            recalled = look or i == 0 or token in kit.tokenizer.control.values()
+            recalled = look or i in answer.begins or token in kit.tokenizer.control.values()
             weight = ANSWER_WEIGHT if recalled else RESTATED_WEIGHT
             asked_at = again[i]
             own = (0, 0) if asked_at is None else (position + asked_at, position + asked_at + 1)
@@ -267,26 +295,37 @@ def _lay_out(kit: Kit, stage: Stage, rng, doc: Document, pieces) -> Row:
     flat = np.pad(flat, (0, space))
     owner = np.pad(owner, (0, space), constant_values=len(pieces) + 1)
     some = rng.permutation(max(1, min(len(doc.tokens), stage.length) - 1))
-    text = [Supervised(int(i), int(flat[i + 1]), TEXT_WEIGHT, 0, 0) for i in some]
-    return Row(flat, owner, answers, text, surveyed)
+    silent = interleaved.is_media(kit.tokenizer, flat)  # what they show is no token
+    text = [
+        Supervised(int(i), int(flat[i + 1]), TEXT_WEIGHT, 0, 0)
+        for i in some
+        if not (silent[i] or silent[i + 1])
+    ]
+    media, aloud = interleaved.text(flat), []
+    if isinstance(doc, Sensed):
+        media = interleaved.fitted(doc.media, stage.length)
+        aloud = [Supervised(at, token, ALOUD_WEIGHT, 0, 0) for at, token in doc.aloud]
+    return Row(flat, owner, answers, text, surveyed, aloud, media)
 
 
 def restated(asked: np.ndarray, answer: Answer) -> list[int | None]:
     """Where in the question each token of the answer stands that repeats it.
 
     None for what is looked up in the document, and where the word before is another. What begins
-    the answer is where most of it goes on.
+    the answer, or a line of it, is where most of it goes on.
     """
     words, said = asked.tolist(), answer.tokens
     where: list[int | None] = []
     for i, (token, look) in enumerate(zip(said, answer.looks, strict=True)):
         places = [j for j, word in enumerate(words) if j and word == token and look is None]
-        if i:
-            runs = [_run(words[j - 1 :: -1], said[i - 1 :: -1]) for j in places]
+        if i in answer.begins:
+            runs = [(i > 0) + _run(words[j + 1 :], said[i + 1 :]) for j in places]
         else:
-            runs = [_run(words[j + 1 :], said[1:]) for j in places]
+            runs = [_run(words[j - 1 :: -1], said[i - 1 :: -1]) for j in places]
         best = max(runs, default=0)
-        where.append(places[runs.index(best)] if best else None)
+        longest = [j for j, run in zip(places, runs, strict=True) if run == best]
+        on = [j for j in longest if where and j - 1 == where[-1]]  # rather than somewhere else
+        where.append((on or longest)[0] if best else None)
     return where
 
 
@@ -298,14 +337,54 @@ def _run(one: list[int], other: list[int]) -> int:
     return min(len(one), len(other))
 
 
-def batch(kit: Kit, stage: Stage, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Arrays of train.loss.Batch: whole answers as many as fit, then running text.
+def rows(
+    kit: Kit, stage: Stage, rng: np.random.Generator, material: Material | None = None
+) -> list[Row]:
+    """Of a batch. Scenes know of one another: a question must not be about two of them."""
+    drawn = genres(stage, rng)
+    docs = [
+        document(kit, stage, rng, genre, material, room)
+        for genre, room in zip(drawn, rooms(stage, drawn), strict=True)
+    ]
+    scenes = [doc for doc in docs if isinstance(doc, Sensed)]
+    for one in scenes:
+        one.elsewhere = [other.scene for other in scenes if other is not one]
+    return [asked_about(kit, stage, rng, doc, material) for doc in docs]
+
+
+def batch(
+    kit: Kit, stage: Stage, rng: np.random.Generator, material: Material | None = None
+) -> dict[str, np.ndarray]:
+    """Arrays of train.loss.Batch: words aloud, whole answers as many as fit, then running text.
 
     Where a batch has fewer positions than `stage.supervised`, weight 0 fills up.
     """
-    rows = [row(kit, stage, rng, genre) for genre in genres(stage, rng)]
+    made = rows(kit, stage, rng, material)
+    chosen = _supervised(made, stage, rng)
+    question, passage = _surveyed(made, stage, rng)
+    table = np.zeros((stage.supervised, 5))
+    table[: len(chosen)] = sorted(s.shifted(i * stage.length) for i, s in chosen)
+    return {
+        "tokens": np.stack([r.tokens for r in made]).astype(np.int32),
+        "segment": np.stack([r.segment for r in made]).astype(np.int32),
+        "at": table[:, 0].astype(np.int32),
+        "target": table[:, 1].astype(np.int32),
+        "weight": table[:, 2].astype(np.float32),
+        "look": table[:, 3:].astype(np.int32),
+        "question": question,
+        "passage": passage,
+        **interleaved.tables([r.media for r in made], stage.patches, stage.sounds),
+    }
+
+
+def _supervised(
+    rows: list[Row], stage: Stage, rng: np.random.Generator
+) -> list[tuple[int, Supervised]]:
+    """Positions of a batch, with the row that each is in."""
+    aloud = [(i, s) for i, r in enumerate(rows) for s in r.aloud]
+    heard = rng.permutation(len(aloud))[: int(stage.supervised * ALOUD)]
+    chosen = [aloud[n] for n in heard]
     answers = [(i, a) for i, r in enumerate(rows) for a in r.answers]
-    chosen: list[tuple[int, Supervised]] = []
     room = int(stage.supervised * ANSWERS)
     for n in rng.permutation(len(answers)):
         i, answer = answers[n]
@@ -313,20 +392,7 @@ def batch(kit: Kit, stage: Stage, rng: np.random.Generator) -> dict[str, np.ndar
             chosen += [(i, s) for s in answer]
     text = [(i, s) for i, r in enumerate(rows) for s in r.text]
     order = rng.permutation(len(text))[: stage.supervised - len(chosen)]
-    chosen += [text[n] for n in order]
-    question, passage = _surveyed(rows, stage, rng)
-    table = np.zeros((stage.supervised, 5))
-    table[: len(chosen)] = sorted(s.shifted(i * stage.length) for i, s in chosen)
-    return {
-        "tokens": np.stack([r.tokens for r in rows]).astype(np.int32),
-        "segment": np.stack([r.segment for r in rows]).astype(np.int32),
-        "at": table[:, 0].astype(np.int32),
-        "target": table[:, 1].astype(np.int32),
-        "weight": table[:, 2].astype(np.float32),
-        "look": table[:, 3:].astype(np.int32),
-        "question": question,
-        "passage": passage,
-    }
+    return chosen + [text[n] for n in order]
 
 
 def genres(stage: Stage, rng: np.random.Generator) -> list[str]:
@@ -357,24 +423,21 @@ def _surveyed(
 class MakeBatch(grain.transforms.RandomMap):
     kit: Kit
     stages: tuple[Stage, ...]
+    material: Material | None
 
     def random_map(self, element: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        return batch(self.kit, stage_of(self.stages, int(element)), rng)
-
-
-def stage_of(stages: tuple[Stage, ...], step: int) -> Stage:
-    for stage in stages:
-        if step < stage.steps:
-            return stage
-        step -= stage.steps
-    return stages[-1]
+        return batch(self.kit, stage_of(self.stages, int(element)), rng, self.material)
 
 
 def batches(
-    kit: Kit, stages: tuple[Stage, ...], seed: int, start: int
+    kit: Kit,
+    stages: tuple[Stage, ...],
+    seed: int,
+    start: int,
+    material: Material | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Batches from number `start` on, prepared one thread ahead of the step."""
     steps = sum(stage.steps for stage in stages)
-    source = grain.MapDataset.range(steps).seed(seed).random_map(MakeBatch(kit, stages))
+    source = grain.MapDataset.range(steps).seed(seed).random_map(MakeBatch(kit, stages, material))
     options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
     return iter(source[start:].to_iter_dataset(options))

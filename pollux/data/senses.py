@@ -18,12 +18,16 @@ from pollux.data.facts import NOUNS
 from pollux.data.material import PICTURE_ENDS, Material
 from pollux.data.scene import Event, Place, Scene, at, starts, tokens_of
 from pollux.data.skills import NOWHERE, Answer, Document, asked
+from pollux.data.speech import DIGITS
 from pollux.errors import RecipeError
 from pollux.interleaved import Interleaved
-from pollux.media.piece import Picture, clock
+from pollux.media.piece import Picture, Words, clock
 
-GENRES = ("pictures", "recording", "film")
+NEEDS = {"pictures": ("patches",), "recording": ("sounds",), "film": ("patches", "sounds")}
+GENRES = tuple(NEEDS)
 MARKS = 4  # tokens around a piece, and some to spare
+LATE = 3  # tokens of sound: where in a sentence a word ends is known about so well
+LONGEST = 7  # words of a sentence that is read aloud
 LEAST = 120  # tokens of the smallest scene
 
 READ = ("What is written on {n}?", "What does {n} say?", "Read {n}.", "Read the text on {n}.")
@@ -84,6 +88,12 @@ class Sensed(Document):
     scene: Scene = field(default_factory=lambda: Scene("pictures"))
     begins: list[int] = field(default_factory=list)  # of each piece, as scene.starts has them
     aloud: list[tuple[int, int]] = field(default_factory=list)
+    elsewhere: list[Scene] = field(default_factory=list)  # other scenes in the same memory
+
+    @property
+    def others(self) -> list[Event]:
+        """Events of the other scenes: what is asked must not be about those as well."""
+        return [event for scene in self.elsewhere for event in scene.events]
 
 
 def document(material: Material, rng: np.random.Generator, genre: str, size: int) -> Sensed:
@@ -103,11 +113,24 @@ def document(material: Material, rng: np.random.Generator, genre: str, size: int
     media = interleaved.interleaved(tokenizer, scene.pieces)
     begins = starts(media.ids, media.spans, tokenizer.control[interleaved.MEDIA])
     made = Sensed(genre, media.ids, media=media, scene=scene, begins=begins)
+    silent = made.tokens != tokenizer.control[interleaved.MEDIA]
     for event in scene.events:
-        if event.kind == "written" or (event.kind == "said" and event.text.count(" ") < 2):
-            spelt = _told(material, made, event)
-            made.aloud += [(look[1] - 1, token) for token, look in spelt]
+        if (late := _lateness(event)) is not None:
+            for token, look in _told(material, made, event):
+                at = look[1] - 1
+                ends = np.flatnonzero(silent[at : at + late + 1])  # of the sound
+                made.aloud.append((at + (int(ends[0]) - 1 if len(ends) else late), token))
     return made
+
+
+def _lateness(event: Event) -> int | None:
+    """Tokens after its end at which a word is read aloud; None for what is not."""
+    if event.kind != "said":
+        return 0
+    words = event.text.split()
+    if len(words) <= 2 or all(word in DIGITS for word in words):
+        return 0
+    return LATE if len(words) <= LONGEST else None
 
 
 def album(material: Material, rng: np.random.Generator, size: int) -> Scene:
@@ -211,15 +234,18 @@ def _find(material: Material, rng: np.random.Generator, doc: Sensed, event: Even
     kit = material.kit
     text = skills.fact_question(kit, rng, event.fact, False)
     answer = Answer(passage=_range(doc, event)).add(kit.tokenizer.encode(" " + event.fact))
-    start = event.text.lower().index(event.fact) + len(event.fact)
+    stem = event.fact.removeprefix("the ")
+    start = event.text.lower().index(stem) + len(stem)
     for token, look in _told(material, doc, event, start):
-        answer.add([token], look)
+        answer.add([token], _reach(material, doc, event, look))
     return asked(kit, text, answer.add([kit.control("<end>")]))
 
 
 def _at_a_time(material: Material, rng: np.random.Generator, doc: Sensed, event: Event):
     """The time again, then what begins to be there then."""
     second = int(event.seconds or 0)
+    if any(second == int(w.seconds or 0) for w in _times(doc.elsewhere)):
+        return None
     same = [
         other
         for other in doc.scene.events
@@ -239,10 +265,19 @@ def _at_a_time(material: Material, rng: np.random.Generator, doc: Sensed, event:
     return _restated_and_told(material, doc, event, text, time)
 
 
+def _times(scenes: Sequence[Scene]) -> list[Words]:
+    """The words of films that are times."""
+    pieces = [piece for scene in scenes if scene.genre == "film" for piece in scene.pieces]
+    return [piece for piece in pieces if isinstance(piece, Words)]
+
+
 def _told_of_a_part(material: Material, rng: np.random.Generator, doc: Sensed, event: Event):
     """All that is written on a picture or said in a recording, or what the icon is."""
     own = [e for e in doc.scene.events if e.name == event.name and e.kind == event.kind]
+    if any(other.name == event.name for other in doc.others):
+        return None
     alone = len({other.name for other in doc.scene.events}) == 1
+    alone = alone and not any(other.kind == event.kind for other in doc.others)
     several = {
         "written": (READ, READ_ONLY),
         "shown": (NAME, NAME_ONLY),
@@ -265,7 +300,7 @@ def _restated_and_told(
         answer.add(kit.tokenizer.encode(restated)).add(kit.tokenizer.encode(":"))
     for event in several:
         for token, look in _told(material, doc, event):
-            answer.add([token], look)
+            answer.add([token], _reach(material, doc, event, look))
     return asked(kit, text, answer.add([kit.control("<end>")]))
 
 
@@ -297,7 +332,7 @@ def _absent(material: Material, rng: np.random.Generator, doc: Sensed, event: Ev
             if event.kind == "shown"
             else vocabulary.pick(rng, vocabulary.lower)
         )
-        if any(other.lower() in e.text.lower() for e in doc.scene.events):
+        if any(other.lower() in e.text.lower() for e in (*doc.scene.events, *doc.others)):
             return None
         timed = {"said": WHEN_SAID, "written": WHEN_WRITTEN, "shown": WHEN_SHOWN}[event.kind]
         options = timed if doc.genre == "film" or rng.random() < 0.5 else WHERE[event.kind]
@@ -308,12 +343,20 @@ def _absent(material: Material, rng: np.random.Generator, doc: Sensed, event: Ev
 
 
 def _count(doc: Sensed, what: str) -> Counter[str]:
-    return Counter(getattr(event, what).lower() for event in doc.scene.events)
+    return Counter(getattr(event, what).lower() for event in (*doc.scene.events, *doc.others))
 
 
 def _range(doc: Sensed, event: Event) -> tuple[int, int]:
     """From its first patch or sound to just behind its last, where it is complete."""
     return at([event.first], doc.begins)[0], at([event.last], doc.begins)[1] + 1
+
+
+def _reach(material: Material, doc: Sensed, event: Event, look: tuple[int, int]) -> tuple[int, int]:
+    """With what comes right behind, a mark at most: a key knows what came before only."""
+    start, end = look
+    behind = doc.tokens[end : end + (LATE if event.kind == "said" else 1)]
+    marks = np.flatnonzero(behind != material.kit.control(interleaved.MEDIA))
+    return start, end + (int(marks[0]) + 1 if len(marks) else len(behind))
 
 
 def _words(material: Material, event: Event) -> np.ndarray:

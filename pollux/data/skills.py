@@ -7,13 +7,15 @@ recall looks as they are written is the place.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from pollux import prompt
-from pollux.data import facts
+from pollux.data import facts, wording
+from pollux.data.answers import NOWHERE, Answer
 from pollux.data.facts import Fact, Vocabulary
 from pollux.tokenizer import Tokenizer
 
@@ -32,26 +34,6 @@ USES = (
     "  out = jit({n})(x)",
 )
 PARAMETERS = "()", "()", "(self)", "(self, x)", "(x, y)", "(*args)"
-NOWHERE = (-1, -1)  # a look that should recall nothing: what is asked for is not there
-
-
-@dataclass
-class Answer:
-    """Tokens of an answer and where each is recalled from.
-
-    `looks[i]`: the document range [from, to) to recall when token i is to come, or None.
-    `passage`: the range that the question is about, or None.
-    """
-
-    tokens: list[int] = field(default_factory=list)
-    looks: list[tuple[int, int] | None] = field(default_factory=list)
-    passage: tuple[int, int] | None = None
-
-    def add(self, tokens, look=None) -> "Answer":
-        for token in tokens:
-            self.tokens.append(int(token))
-            self.looks.append(look)
-        return self
 
 
 class Stated(NamedTuple):
@@ -163,7 +145,7 @@ def document(
     name = f"{kit.vocabulary.pick(rng, kit.vocabulary.lower)}.{'py' if genre == 'code' else 'txt'}"
     pieces, lengths = [], 0
     for fact, statement in stated:
-        own_line = rng.random() < 0.5 or genre == "code"
+        own_line = rng.random() < 0.5 or genre == "code" or fact.kind == "step"
         text = ("" if own_line or fact.chinese else " ") + fact.stated(statement)
         body = kit.tokenizer.encode(text)
         said = text[: text.index(fact.phrase[1:]) + len(fact.phrase) - 1]
@@ -213,26 +195,65 @@ def asked(kit: Kit, text: str, answer: Answer) -> tuple[np.ndarray, Answer]:
     return prompt.question(kit.tokenizer, text), answer
 
 
-def find(kit: Kit, rng: np.random.Generator, doc: Document, chosen: list[Stated]):
-    """One fact, or several in one question: each phrase again, then the text's own words on it."""
-    chinese = chosen[0].fact.chinese
-    phrase = ("和" if chinese else " and ").join(stated.fact.phrase for stated in chosen)
-    text = fact_question(kit, rng, phrase, chinese)
-    alone = len(chosen) == 1
-    answer, end = Answer(passage=(chosen[0].start, chosen[0].end) if alone else None), None
-    for fact, _, after, value_end in chosen:
-        answer.add(phrase_tokens(kit, fact))
-        until = _sentence_end(kit, doc.tokens, value_end)
-        for at in range(after, until):
-            answer.add([doc.tokens[at]], (at, at + 1))
+def find(
+    kit: Kit,
+    rng: np.random.Generator,
+    doc: Document,
+    chosen: Sequence[Stated],
+    owners: bool = False,
+):
+    """One fact, or several in one question: each phrase again, then the text's own words on it.
+
+    `owners`: the question names those alone, "the code for A and B"; else each by its phrase.
+    """
+    chinese, several = chosen[0].fact.chinese, len(chosen) > 1
+    if owners:
+        phrase = chosen[0].fact.phrase.removesuffix(chosen[0].fact.owner)
+        phrase += listed(kit, rng, [stated.fact.owner for stated in chosen], chinese)
+    else:
+        phrase = listed(kit, rng, [stated.fact.phrase for stated in chosen], chinese)
+    text = fact_question(kit, rng, phrase, chinese, several)
+    answer = told(kit, doc, chosen, owners)
+    if not several:
+        answer.passage = chosen[0].start, chosen[0].end
+    return asked(kit, text, answer)
+
+
+def listed(kit: Kit, rng: np.random.Generator, words: Sequence[str], chinese: bool) -> str:
+    """In one phrase."""
+    between, last = kit.vocabulary.pick(rng, facts.CHINESE_JOINED if chinese else facts.JOINED)
+    return last.join([between.join(words[:-1]), words[-1]] if words[1:] else words)
+
+
+def told(kit: Kit, doc: Document, chosen: Sequence[Stated], owners: bool = False) -> Answer:
+    """A line for each. One recalls from its own place where nothing else is said as it is.
+
+    `owners`: these alone stand one after another in the question.
+    """
+    answer, end = Answer(), None
+    for stated in chosen:
+        if answer.tokens:
+            answer.add([kit.tokenizer.newline], end)
+            answer.begins.add(len(answer.tokens))
+        answer.add(phrase_tokens(kit, stated.fact))
+        if owners:
+            owner = kit.tokenizer.encode(" " + stated.fact.owner)
+            answer.begins.add(len(answer.tokens) - len(owner))
+        others = [s for s in chosen if s.fact.phrase == stated.fact.phrase and s is not stated]
+        until = _sentence_end(kit, doc.tokens, stated.end)
+        for at in range(stated.after, until):
+            said = doc.tokens[stated.after : at]
+            same = (np.array_equal(doc.tokens[s.after : s.after + len(said)], said) for s in others)
+            answer.add([doc.tokens[at]], None if any(same) else (at, at + 1))
         ended = doc.tokens[until : until + 1] == kit.tokenizer.newline
         end = (until, until + 1) if ended else None
-    return asked(kit, text, answer.add([kit.control("<end>")], end))
+    return answer.add([kit.control("<end>")], end)
 
 
-def fact_question(kit: Kit, rng: np.random.Generator, phrase: str, chinese: bool) -> str:
-    options = facts.CHINESE_QUESTIONS if chinese else facts.QUESTIONS
-    text = sentence(kit.vocabulary.pick(rng, options), phrase)
+def fact_question(
+    kit: Kit, rng: np.random.Generator, phrase: str, chinese: bool, several: bool = False
+) -> str:
+    text = sentence(wording.question(rng, chinese, several), phrase)
     if not chinese and rng.random() < 0.2:
         text += " " + kit.vocabulary.pick(rng, facts.AFTERWARDS)
     return text
@@ -256,10 +277,10 @@ def _sentence_end(kit: Kit, tokens: np.ndarray, start: int) -> int:
 def absent_fact(kit: Kit, rng: np.random.Generator, fact: Fact):
     """The same question about what no document says."""
     text = fact_question(kit, rng, fact.phrase, fact.chinese)
-    return asked(kit, text, _not_there(kit, phrase_tokens(kit, fact)))
+    return asked(kit, text, not_there(kit, phrase_tokens(kit, fact)))
 
 
-def _not_there(kit: Kit, said: np.ndarray) -> Answer:
+def not_there(kit: Kit, said: np.ndarray) -> Answer:
     answer = Answer().add(said).add([kit.control("<absent>")], NOWHERE)
     return answer.add([kit.control("<end>")])
 
@@ -379,7 +400,7 @@ def absent_words(kit: Kit, rng: np.random.Generator, genre: str):
         return None
     text, said = words
     options = kit.vocabulary.pick(rng, (QUOTE_QUESTIONS, PLACE_QUESTIONS, TIME_QUESTIONS))
-    answer = _not_there(kit, said)
+    answer = not_there(kit, said)
     return asked(kit, kit.vocabulary.pick(rng, options).format(t=text), answer)
 
 
@@ -438,7 +459,7 @@ def absent_definition(kit: Kit, rng: np.random.Generator):
     kind = "def" if rng.random() < 0.7 else "class"
     name = name if kind == "def" else name.title().replace("_", "")
     said = definition(kit.tokenizer, kind, name)
-    answer = _not_there(kit, said)
+    answer = not_there(kit, said)
     return asked(kit, _define_question(kit, rng, kind, name), answer)
 
 

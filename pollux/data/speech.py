@@ -79,6 +79,7 @@ RECORDINGS = {
     )
 }
 ENGLISH = ("kathleen-train", "asterisk-en", "fsdd-train")  # what training takes
+UNSEEN = ("kathleen-dev", "asterisk-en", "fsdd-test")  # of prompts, those held out
 DIGITS = "zero one two three four five six seven eight nine".split()
 
 

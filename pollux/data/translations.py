@@ -14,13 +14,14 @@ Word for word, in either direction (`gloss`): the lines, in the order of the que
 letters, then the words. What is not in the word list stays as it is, like a name.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from pollux import prompt
+from pollux.data.answers import NOWHERE, Chain
 from pollux.data.languages import LETTERS, Lesson, Sentence, sentence
-from pollux.data.skills import NOWHERE, Answer, Document, Kit
+from pollux.data.skills import Document, Kit
 from pollux.tokenizer import Tokenizer
 
 TRANSLATE_QUESTIONS = (
@@ -40,33 +41,6 @@ GLOSS_QUESTIONS = (
 UNSHOWN = 0.12  # of the sentences to translate have a pattern that no example shows
 UNLISTED = 0.25  # of the sentences to gloss have a word that is not in the list
 FULL_STOP = 0.3  # of the questions end with one
-
-
-@dataclass
-class Translation(Answer):
-    """An answer that copies from its question and from itself, too.
-
-    `again[i]`: where in question and answer, counted from the question's first token, token i is
-    copied from, or None.
-    """
-
-    again: list[int | None] = field(default_factory=list)
-
-    def add(self, tokens, look=None) -> "Translation":
-        super().add(tokens, look)
-        self.again += [None] * (len(self.tokens) - len(self.again))
-        return self
-
-    def repeat(self, tokens, start: int) -> "Translation":
-        """Tokens that stand at `start` already."""
-        self.add(tokens)
-        self.again[-len(tokens) :] = range(start, start + len(tokens))
-        return self
-
-    def recall(self, document: np.ndarray, start: int, end: int) -> "Translation":
-        for at in range(start, end):
-            self.add(document[at : at + 1], (at, at + 1))
-        return self
 
 
 @dataclass(frozen=True)
@@ -124,9 +98,9 @@ def _sentence(rng: np.random.Generator, doc: Lesson) -> Sentence:
             return one
 
 
-def into(tokenizer: Tokenizer, doc: Lesson, one: Sentence, asked: Asked) -> Translation:
+def into(tokenizer: Tokenizer, doc: Lesson, one: Sentence, asked: Asked) -> Chain:
     """The chain of look-ups; `<absent>` where no example has the pattern."""
-    begin, answer = len(asked.tokens), Translation()
+    begin, answer = len(asked.tokens), Chain()
 
     def here() -> int:
         return begin + len(answer.tokens)
@@ -168,9 +142,9 @@ def gloss(
     known: dict[str, tuple[int, int]],
     said: list[str],
     asked: Asked,
-) -> Translation:
+) -> Chain:
     """A line for each word in turn; `known` has the places of what can be looked up."""
-    begin, answer = len(asked.tokens), Translation()
+    begin, answer = len(asked.tokens), Chain()
     values: list[tuple[int, int]] = []
     for i, word in enumerate(said):
         answer.add(tokenizer.encode("-")).repeat(asked.word(i), asked.words[i][0])
@@ -180,7 +154,7 @@ def gloss(
 
 def _look_up(
     tokenizer: Tokenizer,
-    answer: Translation,
+    answer: Chain,
     begin: int,
     doc: Lesson,
     known: dict[str, tuple[int, int]],
@@ -199,8 +173,8 @@ def _look_up(
 
 
 def _finish(
-    tokenizer: Tokenizer, answer: Translation, begin: int, values: list[tuple[int, int]]
-) -> Translation:
+    tokenizer: Tokenizer, answer: Chain, begin: int, values: list[tuple[int, int]]
+) -> Chain:
     for start, end in values:
         answer.repeat(answer.tokens[start - begin : end - begin], start)
     return answer.add([tokenizer.control["<end>"]])

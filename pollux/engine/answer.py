@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answering a question from a reading, token by token, with where each token was read."""
 
+import re
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from pollux.engine.sampling import (
 from pollux.engine.source import Look, Source, cited
 from pollux.engine.survey import passages, survey
 from pollux.errors import InputError, ReadingError
+from pollux.interleaved import MEDIA
 from pollux.memory.place import Place, place_of
 from pollux.memory.reading import Reading
 
@@ -69,13 +71,16 @@ class Said:
     cut: int | None = None  # characters before a stop sequence
     shown: str = ""
 
-    def copied(self, reading: Reading) -> list[Look]:
-        """Of each look only the positions that hold what was said; of a pointer's, all."""
+    def copied(self, reading: Reading, media: int) -> list[Look]:
+        """Of each look only the positions that hold what was said; of a pointer's, all.
+
+        Patches and sound, whose id is `media`, may hold anything.
+        """
         copies = []
         for i, (token, (positions, weights)) in enumerate(
             zip(self.tokens, self.looks, strict=False)
         ):
-            same = reading.take(positions).tokens == token
+            same = np.isin(reading.take(positions).tokens, (token, media))
             copies.append((positions, np.where(same | (i in self.places), weights, 0.0)))
         return copies
 
@@ -168,7 +173,7 @@ class Respondent:
         text = text[: safe(text, stop)]
         if said.cut is not None or text.endswith("\ufffd") or not text.startswith(said.shown):
             return ""
-        if text == "the":  # it becomes "The" when a word follows
+        if text == "the" or text.endswith(("\nthe", "\n ")):  # what follows changes it
             return ""
         piece, said.shown = text[len(said.shown) :], text
         return piece
@@ -184,7 +189,7 @@ class Respondent:
         for i, token in enumerate(said.tokens):
             if i in said.places:
                 place = said.places[i]
-                timed = token == tokenizer.control["<time>"] and place.time
+                timed = token == tokenizer.control["<time>"] and place.time and not place.medium
                 out += tokenizer.decode(run) + (
                     f" — {place.time}, {place}" if timed else f" — {place}"
                 )
@@ -194,7 +199,8 @@ class Respondent:
         text = out + tokenizer.decode(run)
         if text.startswith(" the "):  # a sentence; a quotation begins without a space
             text = "T" + text[2:]
-        return text.lstrip()[: said.cut]
+        text = text.replace("\n the ", "\nThe ")  # of several facts each has a line
+        return re.sub(r"\n (?=\S)", "\n", text.lstrip())[: said.cut]
 
     def _answer(self, said: Said, asked: np.ndarray, began: float) -> Answer:
         control = self.model.tokenizer.control
@@ -207,7 +213,7 @@ class Respondent:
         elif least < UNSURE:
             kind = "unsure"
         if kind in ("answer", "absent"):
-            looks = said.copied(self.reading) if kind == "answer" else []
+            looks = said.copied(self.reading, control[MEDIA]) if kind == "answer" else []
             sources = cited(self.reading, self.model.tokenizer, looks)
         else:
             sources = passages(survey(self.model, self.reading, self.stretches, asked))
@@ -230,10 +236,15 @@ class Respondent:
 def pointed_at(reading: Reading, words: Sequence[int], look: Look) -> int:
     """Of the positions recalled the one that most of `words`, from the last back, stand before.
 
-    The heaviest where several have as many. A definition and a call differ in one word, which the
-    last words outweigh in recall; here it is compared.
+    The heaviest where several have as many, and where it is in a picture, in sound or film: there
+    nothing can be compared. A definition and a call differ in one word, which the last words
+    outweigh in recall; here it is compared.
     """
     positions, weights = (x[look[1] > 0] for x in look)
+    heaviest = int(positions[weights.argmax()])
+    part = reading.part_of(heaviest)
+    if not part.is_text and part.kind != "pdf":
+        return heaviest
     starts = np.array([reading.part_of(int(at)).start for at in positions])
     said = np.array(words[::-1][:RUN])
     before = positions[:, None] - 1 - np.arange(len(said))

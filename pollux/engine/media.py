@@ -2,7 +2,7 @@
 """What is seen and heard, on its way into a reading: a part's sequence, its marks, its tables."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import jax
@@ -26,11 +26,21 @@ STEP = 1000 * MEL_OWN // SECOND  # milliseconds that a token of sound lasts
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """How media are looked at. What is damaged ends where it is, with a line in `notes`, or not."""
+    """How media are looked at. What is damaged ends where it is, with a line in `notes`, or not.
+
+    `pieces`: what a part holds, where that is not to be decoded.
+    """
 
     view: View = VIEW
     skip_unreadable: bool = False
     notes: list[str] = field(default_factory=list)
+    pieces: Callable[[Part], Iterator[Piece]] | None = None
+
+    def decoded(self, part: Part) -> Iterator[Piece]:
+        if self.pieces:
+            return self.pieces(part)
+        skip, report = self.skip_unreadable, self.notes.append
+        return decoding.pieces(part, self.view, skip_unreadable=skip, report=report)
 
 
 def is_mixed(model: Loaded, part: Part) -> bool:
@@ -59,11 +69,10 @@ def sequence(
     `marks` grow meanwhile. Raises InputError where the part turns out damaged.
     """
     ears = model.config.audio is not None
-    skip, report = way.skip_unreadable, way.notes.append
     waiting: list[Piece] = []  # decoded, and not yet in the sequence
 
     def perceived() -> Iterator[Piece]:
-        for piece in decoding.pieces(part, way.view, skip_unreadable=skip, report=report):
+        for piece in way.decoded(part):
             if ears or not isinstance(piece, Sound):
                 waiting.append(piece)
                 yield piece

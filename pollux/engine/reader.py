@@ -222,6 +222,15 @@ class Coming:
     sha256: str
     kept: PartSpan | None
     marks: list[Mark] = field(default_factory=list)
+    damage: list[str] = field(default_factory=list)  # where it ends before it ought to
+
+    @property
+    def note(self) -> str:
+        """The part's own and what was found out when it was decoded."""
+        name, _, note = self.about
+        return "; ".join(
+            filter(None, [note, *(one.removeprefix(f"{name} ") for one in self.damage)])
+        )
 
 
 def check_room(model: Loaded, part: Part, path: Path | None) -> None:
@@ -231,6 +240,15 @@ def check_room(model: Loaded, part: Part, path: Path | None) -> None:
     sample = part.text[len(part.text) // 2 :][:PIECE]
     tokens = len(model.tokenizer.encode(sample)) * len(part.text) // len(sample)
     check_fits(model.config, tokens, Steps(chunk=CHUNK, at_once=AT_ONCE), path)
+
+
+def runs_noted(
+    model: Loaded, number: int, part: Part, way: media.Way, coming: Coming
+) -> Iterator[Run]:
+    """The tokens of a part that is coming; where it turns out damaged it is noted there."""
+    told = len(way.notes)
+    yield from runs_of(model, number, part, way, coming.marks)
+    coming.damage.extend(way.notes[told:])
 
 
 def _read(
@@ -257,13 +275,13 @@ def _read(
             coming.append(Coming(about, header, digest, kept))
             if not kept:
                 check_room(model, part, sink.path if isinstance(sink, Writer) else None)
-                yield from runs_of(model, number, part, way, coming[-1].marks)
+                yield from runs_noted(model, number, part, way, coming[-1])
 
     def end_part() -> None:
         """Ends the current part; then come those that need no reading."""
         if current >= 0:
             ended = coming.popleft()
-            sink.end_part(ended.header_tokens, ended.sha256, ended.marks)
+            sink.end_part(ended.header_tokens, ended.sha256, ended.marks, ended.note)
         while earlier and coming and (kept := coming[0].kept):
             assert isinstance(sink, Writer)  # what is kept in memory has no earlier one
             sink.add(earlier.alone(kept))
@@ -312,8 +330,8 @@ class Kept:
         self.tokens += len(columns[-1])
         self.end = self.tokens - BLOCK + valid
 
-    def end_part(self, header_tokens: int, sha256: str, marks: Sequence[Mark] = ()) -> None:
-        name, kind, note = self.about
+    def end_part(self, header_tokens: int, sha256: str, marks: Sequence[Mark], note: str) -> None:
+        name, kind, _ = self.about
         span = PartSpan(
             name=name,
             kind=kind,

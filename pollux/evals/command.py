@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """pollux eval: heavy modules are imported when a command runs, not with the command line."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import rich.console
 import rich.progress
@@ -10,8 +11,12 @@ import rich.table
 import typer
 
 from pollux.errors import InputError
+from pollux.evals import media_command, ruler_command, tools_command
 
 app = typer.Typer(help="Evaluate the weights on held-out documents.", no_args_is_help=True)
+app.command("media")(media_command.media)
+app.command("tools")(tools_command.tools)
+app.command("ruler")(ruler_command.ruler)
 console = rich.console.Console(stderr=True)
 
 
@@ -156,13 +161,19 @@ def _passages_table(results: list) -> rich.table.Table:
 
 @app.command()
 def needle(
+    modality: Annotated[
+        Literal["text", "audio", "video"], typer.Option(help="What the haystack is.")
+    ] = "text",
     length: Annotated[
         list[str] | None,
-        typer.Option(help="Tokens, as in 8k or 10M; may be repeated. By default 1k to 1M."),
+        typer.Option(
+            help="Tokens, as in 8k or 10M, or hours of audio and video, as in 0.25; may be "
+            "repeated. By default 1k to 1M tokens, 0.05 to 1 hour."
+        ),
     ] = None,
     family: Annotated[
         list[str] | None,
-        typer.Option(help="needle, control, needles, multi-key or multi-query; may be repeated."),
+        typer.Option(help="One of those in docs/needle.md; may be repeated. By default five."),
     ] = None,
     trials: Annotated[
         int, typer.Option(help="A cell; 91 make 1,001 of a length, all depths together.")
@@ -193,11 +204,15 @@ def needle(
     from pollux.evals import needle as evaluation
     from pollux.plan.report import tokens_of
 
+    if modality != "text":
+        run = media_command.grid(modality, length, family, trials, audit, seed)
+        media_command.run_needle(run, haystack, weights, resume, output)
+        return
     lengths = {tokens_of(one) for one in length or evaluation.LENGTHS}
-    families = _chosen(family, list(evaluation.FAMILIES), "family")
+    families = _chosen(family or [*evaluation.FAMILIES], list(evaluation.ALL), "family")
     run = evaluation.Grid(
         lengths=tuple(sorted(lengths)),
-        families=tuple(name for name in evaluation.FAMILIES if name in families),
+        families=tuple(name for name in evaluation.ALL if name in families),
         trials=trials,
         needles=needles,
         audit=audit,
@@ -207,7 +222,12 @@ def needle(
 
 
 def _run_needle(
-    run: Any, haystack: list[Path] | None, weights: Path | None, resume: bool, output: Path
+    run: Any,
+    haystack: list[Path] | None,
+    weights: Path | None,
+    resume: bool,
+    output: Path,
+    table: Callable[[dict], rich.table.Table] | None = None,
 ) -> None:
     from importlib.util import find_spec
 
@@ -241,7 +261,7 @@ def _run_needle(
             console.print(f"{output} has what was done: go on with --resume", markup=False)
             raise
     made = results.as_dict()
-    rich.console.Console().print(_needle_table(made))
+    rich.console.Console().print((table or _needle_table)(made))
     cells, agreed = made["audits"]["cells"], made["audits"]["agreed"]
     console.print(
         f"read in full: {cells} cells, {agreed} with the identical answer; "

@@ -269,25 +269,44 @@ def overwritten(haystack: Haystack, planted: Sequence[Planted]) -> Generator[Non
     Nobody else may use the reading meanwhile: whole segments of it are scanned where they lie.
     """
     model, reading, stretches = haystack.model, haystack.reading, haystack.respondent.stretches
-    arrays, tokens = reading.stores[0].arrays, haystack.tokens
+    tokens = haystack.tokens
     changes = [one.change for one in planted]
     rereads = edit._rereads(changes, model.config.receptive_field, len(tokens))
     spans = [slice(one.start, one.end) for one in rereads]
-    kept = [[array[span].copy() for array in arrays] for span in spans]
-    opened = list(stretches)
-    try:
+    with put_back(reading, stretches, spans):
         for change in changes:
             tokens[change.start : change.end] = change.ids
-        for span, columns in zip(spans, edit._read(model, tokens, rereads), strict=True):
-            for array, column in zip(arrays, columns, strict=True):
-                array[span] = column
-        _open_again(reading, stretches, spans)
+        put(reading, stretches, spans, edit._read(model, tokens, rereads))
+        yield
+
+
+@contextmanager
+def put_back(
+    reading: Reading, stretches: list[scan.Stretch], spans: Sequence[slice]
+) -> Generator[None, None, None]:
+    """Afterwards the rows of `spans`, and what is open of the keys, are as they were."""
+    arrays, opened = reading.stores[0].arrays, list(stretches)
+    kept = [[array[span].copy() for array in arrays] for span in spans]
+    try:
         yield
     finally:
         for span, columns in zip(spans, kept, strict=True):
             for array, column in zip(arrays, columns, strict=True):
                 array[span] = column
         stretches[:] = opened
+
+
+def put(
+    reading: Reading,
+    stretches: list[scan.Stretch],
+    spans: Sequence[slice],
+    columns: Sequence[Sequence[np.ndarray]],
+) -> None:
+    """Other rows, of each span its own."""
+    for span, own in zip(spans, columns, strict=True):
+        for array, column in zip(reading.stores[0].arrays, own, strict=True):
+            array[span] = column
+    _open_again(reading, stretches, spans)
 
 
 def _open_again(reading: Reading, stretches: list[scan.Stretch], spans: Sequence[slice]) -> None:

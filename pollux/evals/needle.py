@@ -20,10 +20,11 @@ from pollux.engine import reader, scan
 from pollux.engine.answer import Answer, Respondent
 from pollux.engine.model import Loaded
 from pollux.errors import InputError, SpaceError
-from pollux.evals import grid
+from pollux.evals import grid, ruler
 from pollux.evals.grid import Haystack, Planted, Source
 from pollux.evals.needle_report import label
-from pollux.evals.needle_results import FAMILIES, Cell, Results
+from pollux.evals.needle_results import ALL, FAMILIES, Cell, Results
+from pollux.evals.planting import Planting, Question, spread
 from pollux.evals.text import GEMINI_QUESTION, _cities
 from pollux.examples import war_and_peace
 from pollux.plan.cost import Steps
@@ -84,10 +85,14 @@ class Grid:
     def planted(self, family: str) -> int:
         """Needles that are in the haystack at the same time."""
         counts = {"control": 0, "needles": self.needles, "multi-key": KEYS, "multi-query": QUERIES}
+        if family in ruler.TASKS:
+            return ruler.TASKS[family].planted
         return counts.get(family, 1)
 
     def questions(self, family: str) -> int:
         """Of a cell."""
+        if family in ruler.RULER:
+            return 1 if ruler.RULER[family].once else self.trials
         counts = {"needle": self.trials, "needles": self.needles}
         return counts.get(family, self.trials * DEPTHS)
 
@@ -102,24 +107,6 @@ class Grid:
         """In tokens read, about."""
         one = ASK_TOKENS + ASK_SHARE * cell.length
         return self.questions(cell.family) * one + self.audited(cell) * cell.length
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """`expected`: the numbers that must stand in the answer; none: it must be "absent"."""
-
-    text: str
-    expected: tuple[str, ...]
-    needle: int | None = None  # which of those planted it is about, if it is one
-
-
-@dataclass(frozen=True, kw_only=True)
-class Planting:
-    """Needles that are in the haystack at the same time, by depth, and what is then asked."""
-
-    needles: list[tuple[float, str]]
-    questions: list[Question]
-    turn: int = 0  # of grid.plant
 
 
 def vocabulary(model: Loaded) -> Vocabulary:
@@ -140,15 +127,17 @@ def stated(cities: Sequence[str], rng: np.random.Generator) -> tuple[list[str], 
 
 def strewn(cities: Sequence[str], rng: np.random.Generator) -> Planting:
     """A needle for each city, evenly spread but for some chance, each to be asked for."""
-    lines, questions = stated(cities, rng)
-    depths = (np.arange(len(lines)) + rng.random(len(lines))) / len(lines)
-    return Planting(needles=list(zip(depths.tolist(), lines, strict=True)), questions=questions)
+    return spread(*stated(cities, rng), rng)
 
 
 def plantings(
-    run: Grid, known: Vocabulary, cell: Cell, rng: np.random.Generator
+    run: Grid,
+    known: Vocabulary,
+    cell: Cell,
+    rng: np.random.Generator,
+    lines: Sequence[str] = (),
 ) -> Iterator[Planting]:
-    """What is planted and asked in a cell, without end."""
+    """What is planted and asked in a cell, without end; `lines`: of its haystack."""
     for turn in range(run.questions(cell.family)):
         match cell.family:
             case "needle":
@@ -164,6 +153,8 @@ def plantings(
                 yield strewn(near_identical(known, rng), rng)
             case "multi-query":
                 yield together(_cities(known, rng, QUERIES), rng)
+            case task:
+                yield ruler.TASKS[task].make(known, rng, lines)
 
 
 def near_identical(known: Vocabulary, rng: np.random.Generator) -> list[str]:
@@ -183,8 +174,9 @@ def together(cities: Sequence[str], rng: np.random.Generator) -> Planting:
 
 
 def judged(question: Question, answer: Answer) -> tuple[int, bool]:
-    """Gemini's scoring: how many of the numbers stand in the answer, and whether it is right."""
-    found = sum(number in answer.text for number in question.expected)
+    """How many of those expected stand in the answer, as Gemini and RULER count; if it is right."""
+    text = answer.text.lower()
+    found = sum(one.lower() in text for one in question.expected)
     right = found == len(question.expected) if question.expected else answer.kind == "absent"
     return found, right
 
@@ -210,7 +202,7 @@ def trial(question: Question, answer: Answer, planted: Sequence[Planted]) -> dic
 def drawn(cell: Cell) -> tuple[int, int]:
     """What is drawn for a cell depends on it, not on which others were run before."""
     depth = 0 if cell.depth is None else round(cell.depth * (DEPTHS - 1))
-    return FAMILIES.index(cell.family), depth
+    return ALL.index(cell.family), depth
 
 
 def run_cell(
@@ -220,7 +212,7 @@ def run_cell(
     rng = np.random.default_rng([run.seed, cell.length, 2, *drawn(cell)])
     trials: list[dict] = []
     wanted, tries = run.questions(cell.family), TRIES
-    for planting in plantings(run, known, cell, rng):
+    for planting in plantings(run, known, cell, rng, haystack.lines):
         if len(trials) >= wanted:
             break
         try:
@@ -303,8 +295,14 @@ def waiting(run: Grid, results: Results) -> list[Cell]:
 def work(run: Grid, cells: Sequence[Cell]) -> float:
     """What `go` will report in all."""
     readings = [cell.length for cell in cells if cell.length <= ANEW]
-    readings += {cell.length for cell in cells if cell.length > ANEW}
+    long = {(cell.length, text_of(cell)) for cell in cells if cell.length > ANEW}
+    readings += [length for length, _ in long]
     return float(sum(run.work(cell) for cell in cells) + sum(readings))
+
+
+def text_of(cell: Cell) -> str:
+    """Which text its haystack is cut from: "source" or one of ruler.TEXTS."""
+    return ruler.TASKS[cell.family].text if cell.family in ruler.TASKS else "source"
 
 
 def go(model: Loaded, run: Grid, source: Source, results: Results, report: Report) -> None:
@@ -330,14 +328,16 @@ def _go(
 ) -> None:
     """Cells of one length."""
     tokens = cells[0].length
-    haystack, about = None, {}
-    for cell in cells:
-        if haystack is None or tokens <= ANEW:
+    haystack, about, text = None, {}, ""
+    for cell in sorted(cells, key=text_of):
+        if haystack is None or tokens <= ANEW or text_of(cell) != text:
+            text = text_of(cell)
             began = time.monotonic()
             rng = np.random.default_rng([run.seed, tokens, 1, *(drawn(cell) * (tokens <= ANEW))])
             told = clock(report, f"{label(tokens)}, reading")
             haystack = None  # else there are two
-            haystack = grid.read(model, source, tokens, rng, told)
+            words = ruler.source(text, source, known, rng, tokens)
+            haystack = grid.read(model, words, tokens, rng, told)
             about = haystack.about | {"read_seconds": round(time.monotonic() - began, 2)}
         try:
             results.add(cell, run_cell(run, known, haystack, cell, report), about)

@@ -4,10 +4,15 @@
 The page is one file without scripts: cells are links, and the trials linked to are shown.
 """
 
+import base64
 import io
+import re
 from collections.abc import Iterator
 from html import escape
+from pathlib import Path
 from typing import Any
+
+from pollux.evals.score import Score
 
 HUE = 120  # of all right, green; 0, of none right, is red
 TOLD = {
@@ -16,7 +21,21 @@ TOLD = {
     "needles": "Many needles at once, each asked for",
     "multi-key": "Multi-key: among near-identical names",
     "multi-query": "Multi-query: several in one question",
+    "niah_single_1": "RULER single 1: a number in noise",
+    "niah_single_2": "RULER single 2: a number",
+    "niah_single_3": "RULER single 3: a UUID",
+    "niah_multikey_1": "RULER multi-key 1: four keys",
+    "niah_multikey_2": "RULER multi-key 2: a text of needles",
+    "niah_multikey_3": "RULER multi-key 3: a text of UUIDs",
+    "niah_multivalue": "RULER multi-value: four of one key",
+    "niah_multiquery": "RULER multi-query: four in one question",
+    "vt": "RULER variable tracking: from the number on",
+    "cwe": "RULER common words",
+    "fwe": "RULER frequent words",
+    "variable-tracking": "Variable tracking: back to the number",
+    "mrcr": "Co-reference: the second poem about it",
 }
+SHARED = "multi-query", "niah_multivalue", "niah_multiquery", "vt", "cwe", "fwe"
 STYLE = """
 :root {
   color-scheme: light dark;
@@ -54,23 +73,39 @@ section:target { display: block }
 .trials .narrow { white-space: nowrap }
 .wrong { color: var(--wrong); font-weight: 600 }
 .right { color: var(--right) }
+img { display: block; margin-top: .25rem; max-width: 20rem }
 """
+PICTURE = re.compile(r"pictures/[0-9-]+\.jpg")
+SOUGHT = {
+    "audio": "One needle, said in speech",
+    "video": "One needle, on one frame",
+}
+KNOWN = (
+    "A trial is right when the word stands in the answer, and at its place when the first source "
+    "is within 1 s of it. Shares are of trials; in brackets 95% intervals (Wilson)."
+)
+PLANTED = {
+    "audio": "Whole clips of the speech are exchanged for one with the needle, said by a voice "
+    "that training has not",
+    "video": "One frame gets the needle written on it, in a font that training has not",
+}
 
 
-def page(made: dict[str, Any]) -> str:
-    """HTML of what needle.json holds."""
+def page(made: dict[str, Any], directory: Path = Path()) -> str:
+    """HTML of what needle.json holds; pictures of trials lie in `directory`."""
     title = f"Needles in a haystack: {made['settings']['weights']}"
+    introduced = media_introduction if modality_of(made) else introduction
     return "".join(
         [
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width,initial-scale=1">',
             f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>",
             f'<h1 id="top">{escape(title)}</h1>',
-            *(f"<p>{escape(line)}</p>" for line in introduction(made)),
+            *(f"<p>{escape(line)}</p>" for line in introduced(made)),
             *depth_table(made),
             *family_table(made),
             *readings_table(made),
-            *(section(cell) for cell in made["cells"]),
+            *(section(made, cell, directory) for cell in made["cells"]),
             "</body></html>\n",
         ]
     )
@@ -93,12 +128,49 @@ def introduction(made: dict[str, Any]) -> Iterator[str]:
         f"Read in full as well: one trial in each of {audits['cells']} cells; "
         f"{audits['agreed']} of them gave the identical answer."
     )
-    where = made["machine"]
-    yield (
+    yield run_on(made)
+
+
+def run_on(made: dict[str, Any]) -> str:
+    where, chosen = made["machine"], made["settings"]
+    return (
         f"Seed {chosen['seed']}, {chosen['trials']} trials a cell, {where['cores']} cores, "
         f"{where['system']}, Python {where['python']}, JAX {where['jax']}. "
         "Follow a cell to its trials: question, answer, what was expected, where it was read."
     )
+
+
+def media_introduction(made: dict[str, Any]) -> Iterator[str]:
+    """The same of sound and film."""
+    chosen, audits = made["settings"], made["audits"]
+    yield f"Needle: “{chosen['needle']}”, with a random word each time. {KNOWN}"
+    yield (
+        f"Haystack: {', '.join(chosen['haystack'])}, {hours(chosen['haystack_seconds'])} in all, "
+        "in a random order, and again in another one where the length is more."
+    )
+    yield (
+        f"{PLANTED[modality_of(made)]}; what it reaches is read again. Read in full as well: one "
+        f"trial in each of {audits['cells']} cells; {audits['agreed']} of them gave the identical "
+        "answer."
+    )
+    yield run_on(made)
+
+
+def modality_of(made: dict[str, Any]) -> str:
+    """ "audio", "video", or "" for text."""
+    return made["settings"].get("modality", "")
+
+
+def extent(made: dict[str, Any], length: int) -> str:
+    """A length in tokens or, of sound and film, in time."""
+    return hours(length) if modality_of(made) else label(length)
+
+
+def hours(seconds: int) -> str:
+    """5400 is "1.5 h", 180 "3 min"."""
+    if seconds % 36 == 0 and seconds >= 3600:
+        return f"{seconds / 3600:g} h"
+    return f"{seconds / 60:g} min" if seconds % 6 == 0 and seconds >= 60 else f"{seconds} s"
 
 
 def label(tokens: int) -> str:
@@ -145,19 +217,30 @@ def depth_table(made: dict[str, Any]) -> Iterator[str]:
     if not cells:
         return
     lengths = sorted({length for _, length in cells})
-    yield f"<h2>{escape(TOLD['needle'])}</h2>"
+    yield f"<h2>{escape(SOUGHT.get(modality_of(made), TOLD['needle']))}</h2>"
     yield '<div class="wide"><table class="grid"><thead><tr><th scope="col">depth</th>'
-    yield "".join(f'<th scope="col">{label(length)}</th>' for length in lengths)
+    yield "".join(f'<th scope="col">{extent(made, length)}</th>' for length in lengths)
     yield "</tr></thead><tbody>"
     for depth in sorted({depth for depth, _ in cells}):
         yield f'<tr><th scope="row">{depth:.0%}</th>'
         for length in lengths:
-            yield square(cells.get((depth, length)), f"{label(length)}, depth {depth:.0%}")
+            named = f"{extent(made, length)}, depth {depth:.0%}"
+            yield square(cells.get((depth, length)), named)
         yield "</tr>"
     yield '<tr><th scope="row">all depths</th>'
     pooled = {row["length"]: row for row in made["pooled"] if row["family"] == "needle"}
     yield "".join(f"<td>{shown(pooled.get(length))}</td>" for length in lengths)
+    if modality_of(made):
+        yield '</tr><tr><th scope="row">at its place</th>'
+        yield "".join(f"<td>{at_place(pooled.get(length))}</td>" for length in lengths)
     yield "</tr></tbody></table></div>"
+
+
+def at_place(row: dict[str, Any] | None) -> str:
+    """The share of trials whose first source is where the needle is."""
+    if not row or not row.get("to_place"):
+        return "–"
+    return escape(str(Score(row["placed"], row["to_place"])))
 
 
 def shown(row: dict[str, Any] | None) -> str:
@@ -179,15 +262,15 @@ def family_table(made: dict[str, Any]) -> Iterator[str]:
     lengths = sorted({length for _, length in cells})
     yield "<h2>Other families</h2>"
     yield '<div class="wide"><table class="grid"><thead><tr><th scope="col">family</th>'
-    yield "".join(f'<th scope="col">{label(length)}</th>' for length in lengths)
+    yield "".join(f'<th scope="col">{extent(made, length)}</th>' for length in lengths)
     yield "</tr></thead><tbody>"
     for family in dict.fromkeys(family for family, _ in cells):
         yield f'<tr><th scope="row">{escape(TOLD[family])}</th>'
         for length in lengths:
-            yield square(cells.get((family, length)), f"{label(length)}, {family}")
+            yield square(cells.get((family, length)), f"{extent(made, length)}, {family}")
         yield "</tr>"
-        if family == "multi-query":
-            yield '<tr><th scope="row">the same: share of the numbers, as RULER counts</th>'
+        if family in SHARED:
+            yield '<tr><th scope="row">the same: share of what was expected, as RULER counts</th>'
             for length in lengths:
                 found = (cells.get((family, length)) or {}).get("found")
                 yield f'<td class="none">{percent(found)}</td>'
@@ -200,40 +283,42 @@ def readings_table(made: dict[str, Any]) -> Iterator[str]:
     pooled = {row["length"]: row for row in reversed(made["pooled"])}
     first = {cell["length"]: cell["haystack"] for cell in reversed(made["cells"])}
     yield '<h2>Haystacks</h2><div class="wide"><table><thead><tr>'
-    heads = ("length", "tokens", "lines", "times the source", "read, s", "answer, s")
+    of_media = bool(modality_of(made))
+    heads = ("length", "tokens", "played" if of_media else "lines")
+    heads += ("times the source", "read, s", "answer, s")
     yield "".join(f'<th scope="col">{head}</th>' for head in heads) + "</tr></thead><tbody>"
     for length, row in sorted(first.items()):
         answer = pooled[length]["seconds"]
         cells = (
             f"{row['tokens']:,}",
-            f"{row['lines']:,}",
+            hours(row["played"]) if of_media else f"{row['lines']:,}",
             f"{row['repeats']:.2f}" if row["repeats"] else "less than 1",
             f"{row['read_seconds']:,.1f}",
             "–" if answer is None else f"{answer:.2f}",
         )
-        yield f'<tr><th scope="row">{label(length)}</th>'
+        yield f'<tr><th scope="row">{extent(made, length)}</th>'
         yield "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
     yield "</tbody></table></div>"
 
 
-def section(cell: dict[str, Any]) -> str:
+def section(made: dict[str, Any], cell: dict[str, Any], directory: Path) -> str:
     """The trials of a cell, wrong ones first."""
     depth = "" if cell["depth"] is None else f", depth {cell['depth']:.0%}"
     rows = sorted(cell["trials"], key=lambda trial: trial["right"])
     heads = ("", "question", "answer", "expected", "needle", "read at", "s")
     return (
         f'<section id="{anchor(cell)}" tabindex="-1"><h2>{escape(TOLD[cell["family"]])}: '
-        f"{label(cell['length'])}{depth}</h2><p>{shown(cell)} · "
+        f"{extent(made, cell['length'])}{depth}</h2><p>{shown(cell)} · "
         '<a href="#top">back to the grid</a></p>'
         '<div class="wide"><table class="trials"><thead><tr>'
         + "".join(f'<th scope="col">{head}</th>' for head in heads)
         + "</tr></thead><tbody>"
-        + "".join(map(row, rows))
+        + "".join(row(trial, directory) for trial in rows)
         + "</tbody></table></div></section>\n"
     )
 
 
-def row(trial: dict[str, Any]) -> str:
+def row(trial: dict[str, Any], directory: Path) -> str:
     right = "right" if trial["right"] else "wrong"
     audit = ""
     if "audit" in trial:
@@ -241,8 +326,11 @@ def row(trial: dict[str, Any]) -> str:
         told = "the same" if same else f"{trial['audit']['text']} ({trial['audit']['kind']})"
         audit = f"<br>read in full: <b>{escape(told)}</b>"
     needle = ""
-    if trial["depth"] is not None:
+    if trial.get("line") is not None:
         needle = f"line {trial['line']:,}, {trial['depth']:.1%}"
+    elif trial.get("time"):
+        needle = f"{trial['time']}, {trial['depth']:.1%}<br>{escape(trial['by'])}"
+        needle += pictured(trial, directory)
     return (
         f'<tr><td class="{right}">{right}</td><td>{escape(trial["question"])}</td>'
         f"<td>{escape(trial['text'])} <small>({escape(trial['kind'])})</small>{audit}</td>"
@@ -250,6 +338,17 @@ def row(trial: dict[str, Any]) -> str:
         f'<td class="narrow">{needle}</td><td class="narrow">{escape(trial["place"] or "–")}</td>'
         f"<td>{trial['seconds']:.2f}</td></tr>"
     )
+
+
+def pictured(trial: dict[str, Any], directory: Path) -> str:
+    """The frame, or the spectrogram of the needle, where one was kept."""
+    name = trial.get("picture", "")
+    path = directory / name
+    if not PICTURE.fullmatch(name) or not path.is_file():
+        return ""
+    data = base64.b64encode(path.read_bytes()).decode()
+    told = f"{', '.join(trial['expected'])} at {trial['time']}"
+    return f'<img alt="{escape(told)}" src="data:image/jpeg;base64,{data}">'
 
 
 def picture(made: dict[str, Any]) -> bytes | None:
@@ -271,9 +370,9 @@ def picture(made: dict[str, Any]) -> bytes | None:
         dark = abs(shares[y, x] - 0.5) > 0.35
         told = percent(shares[y, x])
         axes.text(x, y, told, ha="center", va="center", color="white" if dark else "black")
-    axes.set_xticks(range(len(lengths)), [label(length) for length in lengths])
+    axes.set_xticks(range(len(lengths)), [extent(made, length) for length in lengths])
     axes.set_yticks(range(len(depths)), [f"{depth:.0%}" for depth in depths])
-    axes.set_xlabel("tokens read")
+    axes.set_xlabel({"audio": "heard", "video": "seen"}.get(modality_of(made), "tokens read"))
     axes.set_ylabel("depth of the needle")
     count = sum(cell["count"] for cell in cells.values())
     axes.set_title(f"Needles found, {count:,} trials")

@@ -12,11 +12,12 @@ from statistics import median
 from typing import Any
 
 from pollux.errors import InputError
-from pollux.evals import needle_report
+from pollux.evals import needle_report, ruler
 from pollux.evals.needle_report import label
 from pollux.evals.score import wilson
 
-FAMILIES = ("needle", "control", "needles", "multi-key", "multi-query")
+FAMILIES = ("needle", "control", "needles", "multi-key", "multi-query")  # by default
+ALL = (*FAMILIES, *ruler.TASKS)
 FILE = "needle.json"
 FORMAT = "pollux needle 1"
 
@@ -37,7 +38,7 @@ class Cell:
     @property
     def place(self) -> tuple[int, int, float]:
         """To sort by."""
-        return FAMILIES.index(self.family), self.length, self.depth or 0.0
+        return ALL.index(self.family), self.length, self.depth or 0.0
 
 
 @dataclass(kw_only=True, eq=False)
@@ -62,9 +63,16 @@ class Results:
     def write(self) -> None:
         """The picture and the page, from what there is."""
         made = self.as_dict()
-        replace(self.directory / "needle.html", needle_report.page(made).encode("utf-8", "replace"))
+        page = needle_report.page(made, self.directory).encode("utf-8", "replace")
+        replace(self.directory / "needle.html", page)
         if picture := needle_report.picture(made):
             replace(self.directory / "needle.png", picture)
+
+    def scores(self, length: int) -> dict[str, float]:
+        """Of RULER's tasks at a length, as it counts: the share found of what was expected."""
+        tasks = [c for c in self.cells if c.length == length and c.family in ruler.RULER]
+        found = {cell.family: scored([self.cells[cell]])["found"] for cell in tasks}
+        return {family: share for family, share in found.items() if share is not None}
 
     def as_dict(self) -> dict[str, Any]:
         order = sorted(self.cells, key=lambda cell: cell.place)
@@ -77,6 +85,11 @@ class Results:
                 | scored(self.cells[c] for c in order if (c.family, c.length) == (family, length))
                 for family, length in dict.fromkeys((c.family, c.length) for c in order)
             ],
+            "ruler": [
+                {"length": length} | made
+                for length in dict.fromkeys(sorted(cell.length for cell in order))
+                if (made := ruler.averages(self.scores(length)))["tasks"]
+            ],
             "audits": audits(self.cells.values()),
             "cells": [asdict(c) | scored([self.cells[c]]) | self.cells[c] for c in order],
         }
@@ -87,6 +100,7 @@ def scored(cells: Iterable[dict]) -> dict[str, Any]:
     trials = [trial for cell in cells for trial in cell["trials"]]
     count, right = len(trials), sum(trial["right"] for trial in trials)
     expected = sum(len(trial["expected"]) for trial in trials)
+    placed = [trial["placed"] for trial in trials if "placed" in trial]  # of sound and film
     return {
         "count": count,
         "right": right,
@@ -94,6 +108,7 @@ def scored(cells: Iterable[dict]) -> dict[str, Any]:
         "interval": [round(edge, 6) for edge in wilson(right, count)],
         "found": sum(trial["found"] for trial in trials) / expected if expected else None,
         "seconds": median(trial["seconds"] for trial in trials) if count else None,
+        **({"placed": sum(placed), "to_place": len(placed)} if placed else {}),
     }
 
 
@@ -128,7 +143,7 @@ def opened(directory: Path, wanted: dict[str, Any], resume: bool) -> Results:
         if found["format"] != FORMAT:
             raise ValueError("of another format")
         for record in found["cells"]:
-            if record["family"] not in FAMILIES:
+            if record["family"] not in ALL:
                 raise ValueError(f"no family {record['family']}")
             cell = Cell(**{name: record[name] for name in ("family", "length", "depth")})
             kept = ("haystack", "skipped", "trials")

@@ -2,12 +2,14 @@
 """How a medium is looked at: how closely, how often, from when to when."""
 
 import math
+import re
 from dataclasses import dataclass
 
 from pollux.errors import InputError
 from pollux.media.resolution import PATCHES, Resolution
 
 MAX_FPS = 120.0
+TIME = re.compile(r"(?:(?:(\d{1,6}):)?(\d{1,6}):)?(\d{1,9}(?:\.\d{1,9})?)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,3 +33,12 @@ class View:
 
 
 VIEW = View()
+
+
+def seconds_of(text: str) -> float:
+    """12.5, 01:42 or 01:42:17 in seconds; InputError for what is no time."""
+    found = TIME.fullmatch(text.strip())
+    if not found:
+        raise InputError(f"{text[:40]!r} is no time, as in 90, 01:30 or 01:30:00")
+    hours, minutes, seconds = (float(number or 0) for number in found.groups())
+    return 3600 * hours + 60 * minutes + seconds

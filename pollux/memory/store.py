@@ -209,15 +209,20 @@ class Writer:
             self.tokens += end - done
             done = end
 
-    def end_part(self, header_tokens: int, sha256: str, marks: Sequence[Mark] = ()) -> None:
-        """The part is whole: its first `header_tokens` are its header, `sha256` is of its text."""
+    def end_part(
+        self, header_tokens: int, sha256: str, marks: Sequence[Mark] = (), note: str | None = None
+    ) -> None:
+        """The part is whole: its first `header_tokens` are its header, `sha256` is of its text.
+
+        `note`: in place of that it began with.
+        """
         part = self._open_part()
         if not 0 <= header_tokens <= part.end - part.start or part.end == part.start:
             raise ValueError(f"part {part.name!r} has {part.end - part.start} tokens in all")
         span = PartSpan(
             name=part.name,
             kind=part.kind,
-            note=part.note,
+            note=part.note if note is None else note,
             start=part.start,
             text_start=part.start + header_tokens,
             end=part.end,

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -88,15 +88,19 @@ def _train(
         if saves.newest is not None:
             _check_goes_on(directory, recipe, saves.newest, resume)
         tokenizer = Tokenizer.load()
-        genres = dict.fromkeys(genre for stage in recipe.stages for genre in stage.genres)
-        kit = mixture.kit(tokenizer, tuple(genres))
+        genres = tuple(dict.fromkeys(g for stage in recipe.stages for g in stage.genres))
+        kit = mixture.kit(tokenizer, genres)
+        material = mixture.material_for(kit, genres)
         state = initial(recipe, weights) if saves.newest is None else saves.restore(recipe)
         _describe(directory, recipe)
         first = int(state.step)
         with Interruption() as interruption, Metrics(directory, recipe, first) as metrics:
             for note in saves.notes:
                 metrics.say(note)
-            state = _run(recipe, kit, state, saves, metrics, interruption, stop_after)
+            batches = mixture.batches(kit, recipe.stages, recipe.seed, first, material)
+            state = _run(
+                recipe, batches, tokenizer, state, saves, metrics, interruption, stop_after
+            )
     path = directory / f"{recipe.name}.safetensors"
     about = {"steps": str(int(state.step)), "recipe": recipe.name, "seed": str(recipe.seed)}
     checkpoint.save(path, state.params, recipe.config, about)
@@ -110,7 +114,8 @@ def compiled(recipe: Recipe) -> Callable[[stepping.State, Batch], tuple]:
 
 def _run(
     recipe: Recipe,
-    kit: mixture.Kit,
+    batches: Iterator[dict[str, np.ndarray]],
+    tokenizer: Tokenizer,
     state: stepping.State,
     saves: Saves,
     metrics: Metrics,
@@ -120,13 +125,12 @@ def _run(
     """From `state` to the last step, or to where it is told to stop."""
     advance = compiled(recipe)
     saved, first = time.monotonic(), int(state.step)
-    batches = mixture.batches(kit, recipe.stages, recipe.seed, first)
     for number, arrays in enumerate(batches, first):
         batch = Batch(**{name: jnp.asarray(array) for name, array in arrays.items()})
         state, measures, norm = advance(state, batch)
         # A norm that is not finite spoils the state, which the loss shows a step later only.
         if not np.isfinite([float(measures.loss), float(norm)]).all():
-            raise RecipeError(_provenance(recipe, number, arrays, kit.tokenizer))
+            raise RecipeError(_provenance(recipe, number, arrays, tokenizer))
         metrics.add(number + 1, measures, float(norm), arrays["tokens"].size)
         done = number + 1 in (recipe.steps, stop_after)
         asked = interruption.asked

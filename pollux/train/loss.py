@@ -21,7 +21,7 @@ class Batch(NamedTuple):
     """B rows of T tokens and S supervised positions, counted through the flattened rows.
 
     Where there are pictures and sound among them, the last four are those of decoder.Media. Their
-    tokens are never a target.
+    tokens are never a target; what is supervised at them is read aloud: words just seen or heard.
     """
 
     tokens: Int[Array, "B T"]
@@ -43,6 +43,17 @@ class Batch(NamedTuple):
         media = decoder.Media(self.media_at, self.patches, self.patch_place, self.mel)
         return decoder.show(p, media)
 
+    def sensed(self) -> tuple[Bool[Array, " S"], Bool[Array, " S"], Bool[Array, " S"]]:
+        """Positions at patches and sound; those of rows with pictures; of rows with sound alone."""
+        if self.media_at is None:
+            nothing = jnp.zeros(self.at.shape, bool)
+            return nothing, nothing, nothing
+        there = self.media_at >= 0
+        patches = 0 if self.patches is None else len(self.patches)
+        seen = (there & (self.media_at < patches)).any(1)
+        row = self.at // self.tokens.shape[1]
+        return there.reshape(-1)[self.at], seen[row], (there.any(1) & ~seen)[row]
+
 
 class Measures(NamedTuple):
     loss: Float[Array, ""]
@@ -52,6 +63,9 @@ class Measures(NamedTuple):
     found: Float[Array, ""]  # share of looks whose best key is right
     survey: Float[Array, ""]  # nats per question
     surveyed: Float[Array, ""]  # share of questions whose passage ranks first
+    aloud: Float[Array, ""]  # nats per token read aloud
+    seen: Float[Array, ""]  # share of answer tokens on pictures and film that rank first
+    heard: Float[Array, ""]  # of those on recordings; of none, 0
     load: Float[Array, "layers E"]
 
 
@@ -71,28 +85,13 @@ def loss(
     )
     flat = jax.tree.map(lambda x: x.reshape(rows * length, -1), got)
     x, gathered = flat.hidden[batch.at], flat.gathered[batch.at]
-    memory = _visible(batch, flat.key, flat.value)
-    read_x = x
-    position = jnp.arange(rows * length)
-    here = (position >= batch.look[:, :1]) & (position < batch.look[:, 1:])
-    nowhere = batch.look[:, 1] < 0
-    looks = batch.look[:, 1] != 0
-    load, look_loss, found = [*read_load], jnp.zeros(()), jnp.zeros(())
-    for layer in p.answer:
-        query = answer.layer_query(layer, cfg, read_x, gathered)
-        recalled, weight, nothing = answer.recall(layer, cfg, query, memory)
-        x, expert_load = answer.layer_update(layer, cfg, x, recalled)
-        load.append(expert_load)
-        pointer = weight[:, answer.POINTER_HEAD]
-        null = nothing[:, answer.POINTER_HEAD]
-        mass = jnp.where(nowhere, null, jnp.where(here, pointer, 0.0).sum(-1))
-        look_loss += mean(-jnp.log(mass + 1e-9), looks)
-        best = jnp.where(nowhere, null, jnp.where(here, pointer, 0.0).max(-1))
-        found = mean(best >= jnp.maximum(pointer.max(-1), null), looks)
+    x, looked, found, load = _recalled(p, cfg, batch, x, gathered, flat)
     scores = decoder.logits(p, x)
     wanted = jnp.take_along_axis(scores, batch.target[:, None], -1)[:, 0]
     nll = jax.nn.logsumexp(scores, -1) - wanted
-    asked, text = batch.weight >= 1, (batch.weight > 0) & (batch.weight < 1)
+    aloud, seen, heard = batch.sensed()
+    taught, text = batch.weight >= 1, (batch.weight > 0) & (batch.weight < 1)
+    asked = taught & ~aloud
     of_text, of_answer = mean(nll, text), mean(nll, batch.weight * asked)
     of_survey, first = survey.loss(
         p.survey,
@@ -106,12 +105,50 @@ def loss(
     )
     about = batch.passage[:, 1] > 0
     of_survey, surveyed = mean(of_survey, about), mean(first, about)
-    total = of_answer + text_weight * of_text + look_weight * look_loss
+    total = mean(nll, batch.weight * taught) + text_weight * of_text + look_weight * looked
     total += survey_weight * of_survey
-    right = mean(scores.argmax(-1) == batch.target, asked)
+    right = scores.argmax(-1) == batch.target
     return total, Measures(
-        total, of_text, of_answer, right, found, of_survey, surveyed, jnp.stack(load)
+        loss=total,
+        text=of_text,
+        answer=of_answer,
+        right=mean(right, asked),
+        found=found,
+        survey=of_survey,
+        surveyed=surveyed,
+        aloud=mean(nll, taught & aloud),
+        seen=mean(right, asked & seen),
+        heard=mean(right, asked & heard),
+        load=jnp.concatenate([read_load, load]),
     )
+
+
+def _recalled(
+    p: decoder.Decoder,
+    cfg: Config,
+    batch: Batch,
+    read_x: Float[Array, "S D"],
+    gathered: Float[Array, "S D"],
+    flat: decoder.Read,
+) -> tuple[Float[Array, "S D"], Float[Array, ""], Float[Array, ""], Float[Array, "layers E"]]:
+    """What the answer stack makes of what was read; nats a look; `found`; experts' load."""
+    memory = _visible(batch, flat.key, flat.value)
+    position = jnp.arange(len(flat.key))
+    here = (position >= batch.look[:, :1]) & (position < batch.look[:, 1:])
+    nowhere, looks = batch.look[:, 1] < 0, batch.look[:, 1] != 0
+    x, load, nats, found = read_x, [], jnp.zeros(()), jnp.zeros(())
+    for layer in p.answer:
+        query = answer.layer_query(layer, cfg, read_x, gathered)
+        recalled, weight, nothing = answer.recall(layer, cfg, query, memory)
+        x, expert_load = answer.layer_update(layer, cfg, x, recalled)
+        load.append(expert_load)
+        pointer = weight[:, answer.POINTER_HEAD]
+        null = nothing[:, answer.POINTER_HEAD]
+        mass = jnp.where(nowhere, null, jnp.where(here, pointer, 0.0).sum(-1))
+        nats += mean(-jnp.log(mass + 1e-9), looks)
+        best = jnp.where(nowhere, null, jnp.where(here, pointer, 0.0).max(-1))
+        found = mean(best >= jnp.maximum(pointer.max(-1), null), looks)
+    return x, nats, found, jnp.stack(load)
 
 
 def _visible(batch: Batch, key: Float[Array, "N K"], value: Float[Array, "N V"]) -> answer.Visible:

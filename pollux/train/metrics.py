@@ -28,6 +28,9 @@ COLUMNS = (
     "found",
     "survey",
     "surveyed",
+    "aloud",
+    "seen",
+    "heard",
     "busiest",
     "gradient",
     "tokens_per_s",
@@ -104,9 +107,7 @@ class Metrics:
         now = time.monotonic()
         load = np.asarray(m.load)
         busiest = float(load.max() * load.shape[1]) if load.size else 1.0
-        means = [
-            float(x) for x in (m.loss, m.text, m.answer, m.right, m.found, m.survey, m.surveyed)
-        ]
+        means = [float(x) for x in m[:-1]]
         row: Row = [number, *means, busiest, gradient, tokens / (now - self.clock)]
         self.clock = now
         self.rows.append(row)
@@ -120,7 +121,7 @@ class Metrics:
         self._show(row)
 
     def _show(self, row: Row) -> None:
-        number, loss, _, _, right, found, _, surveyed, busiest, _, speed = row
+        number, loss, _, _, right, found, _, surveyed, *_, busiest, _, speed = row
         if self.live:
             shown = f"loss {loss:.3f}  {right:.0%} right  {speed:,.0f} tok/s"
             self.progress.update(self.task, completed=number, shown=shown)

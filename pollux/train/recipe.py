@@ -5,8 +5,8 @@ import dataclasses
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pollux.config import SPARK, TINY, Config
-from pollux.data.mixture import Stage
+from pollux.config import SENSES, SPARK, TINY, Config
+from pollux.data.stage import Stage
 from pollux.errors import RecipeError
 
 
@@ -47,7 +47,9 @@ GENRES = {
     "definitions": 0.4,
     "talk": 0.6,
     "languages": 1.5,
+    "tools": 1.6,
 }
+MEDIA = {"pictures": 5.0, "recording": 5.0, "film": 5.0}
 SKILLS = {"find": 4.0, "absent": 2.5, "quote": 2.5, "point": 2.0, "other": 0.8, "passage": 2.0}
 NEEDLES = {**SKILLS, "find": 8.0, "absent": 6.0, "quote": 4.0, "point": 3.0, "passage": 4.0}
 
@@ -61,11 +63,16 @@ LONG = replace(
     facts=(10, 40),
     distractors=0.6,
 )
+SENSED = (
+    replace(SHORT, genres={**GENRES, **MEDIA}, patches=1_536, sounds=1_536),
+    replace(LONG, genres={**GENRES, **MEDIA}, patches=3_072, sounds=3_072),
+)
 
 RECIPES = {
     r.name: r
     for r in (
         Recipe(name="spark", config=SPARK, stages=(SHORT, LONG)),
+        Recipe(name="senses", config=SENSES, stages=SENSED),  # best from spark's weights
         Recipe(  # a minute or two, without data from elsewhere: code and random text only
             name="tiny",
             config=TINY,

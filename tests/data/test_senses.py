@@ -51,7 +51,7 @@ def test_answers_restate_and_end(examples, material):
 
 
 def test_looks_are_on_patches_and_sound(examples, material):
-    """Or, with a pointer, up to the mark behind them."""
+    """Up to the mark behind them at most; with a pointer, all of what is pointed at."""
     control = material.kit.tokenizer.control
     pointers = {control["<time>"], control["<place>"]}
     for _, doc, pairs in examples:
@@ -63,7 +63,7 @@ def test_looks_are_on_patches_and_sound(examples, material):
                 assert 0 <= start < end <= len(doc.tokens)
                 assert doc.tokens[start] == control[MEDIA]
                 if token not in pointers:
-                    assert (doc.tokens[start:end] == control[MEDIA]).all()
+                    assert (doc.tokens[start : end - 1] == control[MEDIA]).all()
 
 
 def test_all_kinds_of_questions_are_asked(examples, material):

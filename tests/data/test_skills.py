@@ -91,7 +91,7 @@ def test_document_says_its_facts(kit, seed, genre, count):
 @few
 @given(seeds, genres, st.integers(1, 3))
 def test_find(kit, seed, genre, several):
-    """Each phrase as it was asked for, then the text's own words, up to the end of a sentence."""
+    """A line for each: its phrase as asked for, then the text's own words to a sentence's end."""
     rng = np.random.default_rng(seed)
     doc, _ = document(kit, rng, genre)
     chosen = doc.facts[:several]
@@ -109,7 +109,11 @@ def test_find(kit, seed, genre, several):
     looks = [x for x, y in zip(answer.looks, answer.tokens, strict=True) if x and y not in control]
     for begin, _ in looks:
         assert any(s.after <= begin < s.end + skills.REST_TOKENS for s in chosen)
-    assert "\n" not in said
+    assert said.count("\n") == len(chosen) - 1
+    lines = said.split("\n")
+    assert all(
+        line.strip().startswith(s.fact.phrase) for line, s in zip(lines, chosen, strict=True)
+    )
 
 
 def check_absent(kit, answer):

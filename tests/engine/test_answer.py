@@ -11,7 +11,7 @@ import pytest
 import pollux
 from pollux import Sampling
 from pollux.engine import scan
-from pollux.engine.answer import pointed_at, question_tokens
+from pollux.engine.answer import Respondent, Said, pointed_at, question_tokens
 from pollux.engine.continuation import Continuation
 from pollux.engine.model import Queries
 from pollux.model import decoder
@@ -224,6 +224,17 @@ def test_stop_sequence_ends_the_answer_and_is_not_in_it(model, parts):
     assert last.finish == "stop"
     if last.kind in ("answer", "unsure"):
         assert "".join(pieces) == last.text
+
+
+def test_lines_are_sentences_as_they_come(model, parts):
+    """The space that every line begins with is not shown, but code keeps what it is indented by."""
+    respondent = Respondent(model.loaded, model.read(*parts))
+    text = " the code for A is 1.\n the code for B is 2.\n then: 3\n 4\n    x = 5\n"
+    said, shown = Said(), ""
+    for token in model.loaded.tokenizer.encode(text):
+        said.tokens.append(int(token))
+        shown += respondent._piece(said, ())
+    assert shown == "The code for A is 1.\nThe code for B is 2.\nthen: 3\n4\n    x = 5\n"
 
 
 def test_chosen_tells_every_token(model, parts):

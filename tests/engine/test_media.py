@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 import pollux
-from pollux import checkpoint, interleaved, params, prompt
+from pollux import interleaved, prompt
 from pollux.config import BLOCK, MEL_BINS, PATCH
-from pollux.engine import media, reader
+from pollux.engine import media, reader, shelf
 from pollux.media import stream as decoding
 from pollux.media.content import Content
 from pollux.media.part import TEXT, Kind
@@ -57,11 +57,8 @@ KINDS: dict[str, Kind] = {"png": "image", "opus": "audio", "mp4": "video", "pdf"
 
 
 @pytest.fixture(scope="module")
-def model(senses, tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "senses.safetensors"
-    fresh = params.initialise(decoder.declare(senses), jax.random.key(0))
-    checkpoint.save(path, fresh, senses, {})
-    return pollux.load(path)
+def model(sensing):
+    return pollux.load(sensing)
 
 
 @pytest.fixture(autouse=True)
@@ -260,6 +257,7 @@ def test_real_files_and_what_is_damaged(model, tmp_path):
         model.loaded, [torn, part("photo.png")], report=told.append, skip_unreadable=True
     )
     assert told[-1].notes == ["b.png is cut short or damaged"]
+    assert [span.note for span in read.parts] == ["is cut short or damaged", ""]
     assert [span.is_text for span in read.parts] == [False, False]
 
 
@@ -274,6 +272,17 @@ def test_tiles_embed_what_there_is(model, monkeypatch):
     real = slice(0, reading.parts[0].end)
     error = np.abs(got - key)[real].max(-1)
     assert (error <= 0.5 * reading.key_scales[real].astype(np.float32) + 1e-4).all()
+
+
+def test_readings_on_the_shelf_differ_by_view_and_by_damage(model, tmp_path):
+    one, text = [part("film.mp4")], [pollux.Part(name="a.txt", kind="text", text="A word.\n")]
+    low = pollux.View(resolution="low")
+    looked = [{}, {"view": low}, {"skip_unreadable": True}]
+    for given, different in ((one, 3), (text, 1)):
+        assert len({shelf.key_of(model.loaded, given, **way) for way in looked}) == different
+    first, there = shelf.read_or_open(model.loaded, one, directory=tmp_path, view=low)
+    again, found = shelf.read_or_open(model.loaded, one, directory=tmp_path, view=low)
+    assert (there, found) == (False, True) and nearly(first, again, 1e-9)
 
 
 def test_view_is_part_of_what_was_read(model):

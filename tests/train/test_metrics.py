@@ -12,7 +12,7 @@ from pollux.train.loss import Measures
 from pollux.train.metrics import COLUMNS, Metrics
 from pollux.train.recipe import RECIPES
 
-ROW = "7,1.5,1.0,2.0,0.5,0.25,0.75,0.875,1.125,3.0,1000.0\r\n"
+ROW = "7,1.5,1.0,2.0,0.5,0.25,0.75,0.875,1.125,4.5,0.625,0.375,3.0,1000.0\r\n"
 HEADER = ",".join(COLUMNS) + "\r\n"
 
 
@@ -20,7 +20,7 @@ HEADER = ",".join(COLUMNS) + "\r\n"
 def test_a_torn_line_is_left_out(tmp_path, size):
     path = tmp_path / "metrics.csv"
     path.write_bytes((HEADER + ROW + "8" + ROW[1:size]).encode())
-    assert metrics.read(path) == [[7, 1.5, 1.0, 2.0, 0.5, 0.25, 0.75, 0.875, 1.125, 3.0, 1000.0]]
+    assert metrics.read(path) == [[float(x) for x in ROW.split(",")]]
 
 
 @pytest.mark.parametrize("junk", [b"", b"\0" * 40 + b"\n", b"\xff\xfe,1\n", b"x" + ROW.encode()])
@@ -36,7 +36,7 @@ def test_a_plain_line_every_ten_seconds(tmp_path, capsys, monkeypatch):
     clock = iter(now + np.arange(1_000) * 4.0)
     monkeypatch.setattr(metrics.time, "monotonic", lambda: float(next(clock)))
     some = jnp.float32(1)
-    measured = Measures(*[some] * 7, load=jnp.ones((1, 1)))
+    measured = Measures(*[some] * 10, load=jnp.ones((1, 1)))
     with Metrics(tmp_path, RECIPES["tiny"], 0) as run:
         for number in range(1, 11):  # 4 s each
             run.add(number, measured, 1.0, 100)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pollux.config import PRESETS
-from pollux.data import corpora, passages
+from pollux.data import corpora, passages, senses, tools
 from pollux.errors import PolluxError, RecipeError
 from pollux.train.recipe import RECIPES, override
 
@@ -134,7 +134,8 @@ def test_recipes_hold_together(recipe):
     assert recipe is RECIPES[recipe.name]
     assert recipe.config is PRESETS[recipe.config.name]
     for stage in recipe.stages:
-        assert {*stage.genres} <= {*corpora.CORPORA, *passages.SOURCES, "random", "languages"}
+        others = {*passages.SOURCES, *senses.GENRES, "random", "languages", tools.GENRE}
+        assert {*stage.genres} <= {*corpora.CORPORA, *others}
         assert {*stage.skills} <= {"find", "absent", "quote", "point", "other", "passage"}
         assert stage.supervised < stage.rows * stage.length
     assert json.loads(json.dumps(asdict(recipe)))["name"] == recipe.name

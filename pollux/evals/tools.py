@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls of tools, as the server makes them: is the right one called with exactly the right words?
+
+Simple tools are made by rule of errands, verbs and words that training never meets. Services are
+those of Schema-Guided Dialogue's test part that its training part does not have. A call is right
+when its function and all its arguments are; letters' case does not count.
+"""
+
+import json
+import lzma
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pollux import Model, calls
+from pollux.calls import Tool, Turn
+from pollux.data import chores, corpora, facts, services
+from pollux.data.requests import said
+from pollux.data.services import Dialogue
+from pollux.engine.sampling import Sampling
+from pollux.errors import InputError
+from pollux.evals.score import Score, wilson
+from pollux.serve import calling, wire
+from pollux.serve.calling import Calling
+from pollux.serve.hub import Hub
+from pollux.serve.settings import Settings
+from pollux.serve.work import Ticket
+
+HELD_OUT = "text/sgd-test.jsonl.xz"
+SCHEMAS = "text/sgd-schemas.jsonl.xz"
+OTHERS = 3  # tools declared beside the one that fits
+PATIENCE = 600.0  # seconds for one call
+QUESTIONS = (
+    "How many of them were there?",
+    "Why did they leave so early?",
+    "Could you tell me more about it?",
+    "How much did all of it cost?",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What is said, what is declared, and the call that is right; `function` None: no call is."""
+
+    cell: str
+    turns: tuple[Turn, ...]
+    tools: tuple[Tool, ...]
+    function: str | None
+    arguments: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    cell: str
+    said: str
+    declared: tuple[str, ...]
+    expected: str | None
+    arguments: dict[str, str]
+    called: str | None
+    given: dict[str, Any]
+
+    @property
+    def chose(self) -> bool:
+        return self.called == self.expected
+
+    @property
+    def right(self) -> bool:
+        return self.chose and (self.expected is None or same(self.arguments, self.given))
+
+
+def same(expected: Mapping[str, str], given: Mapping[str, Any]) -> bool:
+    return set(expected) == set(given) and all(
+        _alike(text, given[name]) for name, text in expected.items()
+    )
+
+
+def _alike(text: str, value: Any) -> bool:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(text) == value
+        except ValueError:
+            return False
+    return " ".join(str(value).split()).casefold() == " ".join(text.split()).casefold()
+
+
+def simple(vocabulary: facts.Vocabulary, trials: int, seed: int) -> Iterator[Case]:
+    """One tool declared, several, and several of which none fits."""
+    for number in range(trials):
+        rng = np.random.default_rng([seed, number, *map(ord, "simple tools")])
+        wish = chores.wanted(rng, vocabulary)
+        text, arguments = chores.put(rng, vocabulary, wish)
+        turns = (Turn(role=calls.USER, text=text),)
+        others = _others(rng, vocabulary, wish)
+        here = {"turns": turns, "function": wish.tool.name, "arguments": arguments}
+        yield Case(cell="simple tool", tools=(wish.tool,), **here)
+        several = [*others, wish.tool]
+        order = rng.permutation(len(several))
+        yield Case(cell="one of several", tools=tuple(several[i] for i in order), **here)
+        if rng.random() < 0.5:
+            asked = chores.question(rng, vocabulary, QUESTIONS)
+            turns = (Turn(role=calls.USER, text=asked),)
+        yield Case(cell="none fits", turns=turns, tools=others, function=None, arguments={})
+
+
+def _others(
+    rng: np.random.Generator, vocabulary: facts.Vocabulary, wish: chores.Wish
+) -> tuple[Tool, ...]:
+    found: dict[str, Tool] = {}
+    while len(found) < OTHERS:
+        tool = chores.other(rng, vocabulary, wish).tool
+        found[tool.name] = tool
+    return tuple(found.values())
+
+
+def of_services(trials: int, seed: int) -> Iterator[Case]:
+    """All functions of the service declared; and those of another service, of which none fits."""
+    found = held_out()
+    rng = np.random.default_rng([seed, *map(ord, "services")])
+    drawn = [found[int(i)] for i in rng.permutation(len(found))]
+    sayable = [one for one in drawn if all_said(one)]
+    for cell, some in (("service", sayable), ("service, any call", drawn)):
+        for one in some[:trials]:
+            yield Case(
+                cell=cell,
+                turns=one.turns,
+                tools=tuple(one.service.tools.values()),
+                function=one.method,
+                arguments=one.arguments,
+            )
+    for one in drawn[:trials]:
+        foreign = [other for other in one.others if other.family != one.service.family]
+        tools = tuple(foreign[int(rng.integers(len(foreign)))].tools.values())
+        yield Case(
+            cell="service, none fits", turns=one.turns, tools=tools, function=None, arguments={}
+        )
+
+
+def all_said(one: Dialogue) -> bool:
+    """Whether every value can be copied: it stands in the conversation, or is yes or no."""
+    known = {p.name: p for p in one.service.tools[one.method].parameters}
+    return all(
+        name in known and said(known[name], value, one.turns)
+        for name, value in one.arguments.items()
+    )
+
+
+def held_out() -> list[Dialogue]:
+    """Calls of services that training has not. InputError where the files are not here."""
+    split: dict[str, dict[str, services.Service]] = {"train": {}, "test": {}}
+    for row in _rows(SCHEMAS):
+        if row["split"] in split:
+            split[row["split"]][row["service_name"]] = services.service(row)
+    unseen = {name: one for name, one in split["test"].items() if name not in split["train"]}
+    return [found for row in _rows(HELD_OUT) for found in services.dialogues(row, unseen)]
+
+
+def _rows(file: str) -> Iterator[dict]:
+    directory, source = corpora.data_directory(), services.SOURCE.source
+    if directory is None or not (path := directory / file).is_file():
+        raise InputError(f"{file} is not here: get it from {source} and set POLLUX_DATA")
+    try:
+        with lzma.open(path, "rt", encoding="utf-8") as lines:
+            yield from map(json.loads, lines)
+    except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
+        raise InputError(f"cannot read {path} ({error}): get it again from {source}") from None
+
+
+def run(model: Model, cases: Iterator[Case]) -> Iterator[Trial]:
+    with tempfile.TemporaryDirectory() as state:
+        hub = Hub(model, Settings(state=Path(state)))
+        try:
+            for case in cases:
+                yield _tried(hub, case)
+        finally:
+            hub.close()
+
+
+def _tried(hub: Hub, case: Case) -> Trial:
+    functions = tuple(calling.function(declared(tool)) for tool in case.tools)
+    wanted = Calling(functions=functions, turns=case.turns, forced=False)
+    ticket = Ticket.of(PATIENCE)
+    chosen, call = calling.chosen(hub, wanted, ticket), None
+    if chosen:
+        guide = calling.writing(hub, wanted, chosen)
+        handle = calling.ask(hub, wanted, chosen, Sampling(), guide, ticket)
+        call = calling.call_of(chosen, handle.answer().text)
+    return Trial(
+        cell=case.cell,
+        said="\n".join(f"{turn.role}: {turn.text}" for turn in case.turns),
+        declared=tuple(tool.name for tool in case.tools),
+        expected=case.function,
+        arguments=dict(case.arguments),
+        called=chosen.tool.name if chosen else None,
+        given=dict(call.args or {}) if call else {},
+    )
+
+
+def declared(tool: Tool) -> wire.FunctionDeclaration:
+    """As a client would."""
+    properties = {}
+    for one in tool.parameters:
+        schema: dict[str, Any] = {"type": one.kind}
+        schema |= {"enum": [*one.values]} if one.values else {}
+        schema |= {"description": one.description} if one.description else {}
+        properties[one.name] = schema
+    return wire.FunctionDeclaration(
+        name=tool.name,
+        description=tool.description or None,
+        parameters_json_schema={"type": "object", "properties": properties},
+    )
+
+
+def cells(trials: Sequence[Trial]) -> dict[str, tuple[Score, Score]]:
+    """Of each cell: the right function chosen (or none), and the call exactly right."""
+    made = {}
+    for cell in dict.fromkeys(one.cell for one in trials):
+        here = [one for one in trials if one.cell == cell]
+        chose, right = sum(one.chose for one in here), sum(one.right for one in here)
+        made[cell] = Score(chose, len(here)), Score(right, len(here))
+    return made
+
+
+def save(trials: Sequence[Trial], path: Path, about: Mapping[str, Any]) -> None:
+    """JSON with every trial, written beside and renamed."""
+    rows = {
+        cell: {
+            name: {**asdict(score), "wilson": wilson(score.right, score.trials)}
+            for name, score in (("chose", chose), ("exact", right))
+        }
+        for cell, (chose, right) in cells(trials).items()
+    }
+    told = [{**asdict(one), "right": one.right} for one in trials]
+    beside = path.with_suffix(".partial")
+    text = json.dumps({**about, "cells": rows, "trials": told}, ensure_ascii=False, indent=1)
+    beside.write_text(text, "utf-8")
+    beside.replace(path)
