@@ -11,7 +11,7 @@ export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV
 
-.PHONY: help ask test setup lint format lock studio chromium clean
+.PHONY: help ask test setup lint format lock studio chromium sdk-1x clean
 
 help:
 	@echo "make ask     ask War and Peace (DEPTH=0.5 where the fact is planted, NEEDLE='the fact')"
@@ -21,6 +21,7 @@ help:
 	@echo "make format  let ruff mend and format the code"
 	@echo "make lock    bring uv.lock up to date with pyproject.toml"
 	@echo "make studio  build the page of pollux serve; needs Node.js"
+	@echo "make sdk-1x  the API's tests with the 1.x line of google-genai"
 	@echo "make clean   remove .venv, caches and builds"
 
 # A stamp is written last, so a set-up that was cut off is simply done again.
@@ -64,6 +65,11 @@ chromium:
 
 studio:
 	cd studio && npm ci && npm run check && npm run build
+
+# The lock has the newest line; this one goes into an environment of its own.
+sdk-1x: $(FULL)
+	$(UV) run --no-sync --with 'google-genai<2' python -m pytest -q $(addprefix \
+		tests/serve/test_,$(addsuffix .py,generate files caches batches gate safety))
 
 lint: $(FULL)
 	$(BIN)/ruff check

@@ -11,6 +11,8 @@ import rich.table
 import typer
 from rich.status import Status
 
+from pollux.errors import PolluxError
+
 if TYPE_CHECKING:
     from pollux.bench.serve import Found
 
@@ -112,11 +114,16 @@ def train(
     ] = None,
     output: Output = None,
 ) -> None:
-    """Our training step beside PyTorch's Mixtral (Hugging Face transformers) of the same shape."""
+    """Our training step beside PyTorch's Mixtral (Hugging Face transformers) of the same shape.
+
+    In each stage of the recipe spark, since long rows and short ones are trained.
+    """
     from pollux.bench.train import bench_train
 
     found = bench_train(seconds=seconds, repeats=repeats, torch_python=torch_python)
-    console.print(found.table())
+    for stage in found.stages:
+        console.print(stage.table())
+    console.print(found.summary())
     if output:
         output.write_text(found.to_json())
 
@@ -253,6 +260,31 @@ def serve(
         bench.save(found, output)
 
 
+@app.command()
+def malformed(
+    requests: Annotated[int, typer.Option(help="How many.", min=10)] = 10_000,
+    seed: Annotated[int, typer.Option(help="Makes other requests.")] = 0,
+    weights: Annotated[
+        Path | None, typer.Option(help="By default spark, from the package.")
+    ] = None,
+    output: Output = None,
+) -> None:
+    """Malformed requests to a server: no failure of its own, no crash, memory flat."""
+    from pollux.bench import malformed_run as bench
+
+    with rich.console.Console(stderr=True).status("") as status:
+        found = bench.campaign(requests, seed, weights, status.update)
+    told = ", ".join(f"{status or 'closed'}: {times:,}" for status, times in found.statuses.items())
+    console.print(f"{requests:,} requests: {told}", markup=False)
+    console.print(f"{found.warm_mebibytes:,.0f} MiB warm, {found.end_mebibytes:,.0f} at the end")
+    for line in found.failures:
+        console.print(line, markup=False)
+    if output:
+        bench.save(found, output)
+    if not found.held:
+        raise PolluxError("the server did not hold: failures are above, or memory grew")
+
+
 def _killed(kills: int, weights: Path | None, output: Path | None, status: Status) -> None:
     from dataclasses import asdict
 
@@ -271,7 +303,7 @@ def _killed(kills: int, weights: Path | None, output: Path | None, status: Statu
     if output:
         output.write_text(json.dumps(asdict(kept), indent=1))
     if kept.lost:
-        raise typer.Exit(1)
+        raise PolluxError(f"{len(kept.lost)} of what was acknowledged was lost")
 
 
 def _show_served(found: "Found") -> None:

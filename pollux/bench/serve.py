@@ -74,8 +74,7 @@ def bench_serve(
         for count in clients:
             report(f"{count} clients, of the engine alone")
             own[count] = _own(count, seconds, weights, Path(directory))
-        with serving(Path(directory) / "state", weights) as served:
-            ask = asker(served)
+        with serving(Path(directory) / "state", weights) as served, asking(served) as ask:
             for count in clients:
                 report(f"{count} clients over HTTP")
                 found.rows.append(_row(served, ask, count, seconds, own[count], lambda: 0))
@@ -106,7 +105,8 @@ def _own(clients: int, seconds: float, weights: Path | None, directory: Path) ->
     return Load(first=first, between=between, **told)
 
 
-def asker(served: Served) -> Callable[[int, int], Iterator[object]]:
+@contextmanager
+def asking(served: Served) -> Generator[Callable[[int, int], Iterator[object]]]:
     """Each client keeps a connection of its own; every text is read before the clock starts."""
     model, asked = model_of(served), [_body(*one) for one in prompts()]
     connections: dict[int, http.client.HTTPConnection] = {}
@@ -122,7 +122,11 @@ def asker(served: Served) -> Callable[[int, int], Iterator[object]]:
     for number in range(PROMPTS):
         for _ in ask(0, number):
             pass
-    return ask
+    try:
+        yield ask
+    finally:
+        for connection in connections.values():
+            connection.close()
 
 
 def _body(text: str, question: str) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from pollux.engine.source import Source
 from pollux.memory.place import bytes_between
 from pollux.memory.reading import Reading
 from pollux.serve import reply, wire
+from pollux.serve.calling import Function, call_of
 from pollux.serve.hub import Hub
-from pollux.serve.tools import Form, call_of
+from pollux.serve.tools import Form
 
 EMPTY = (
     "There is nothing to read here. I answer from what I am given: put text, files or a cached "
@@ -36,6 +37,7 @@ class Context:
     question: str
     form: Form
     logprobs: bool
+    results: str = ""  # of functions called in the turn before
     ran: Sequence[wire.Part] = ()  # programs and what came of them: the answer's beginning
 
 
@@ -45,10 +47,6 @@ def made(context: Context, answer: Answer, index: int) -> reply.Candidate:
     text = "" if mute else whole_text(context, answer)
     finish = "MAX_TOKENS" if answer.finish == "max_tokens" else "STOP"
     parts = [wire.Part(text=text)]
-    if context.form.is_call:
-        call = call_of(answer.text)
-        finish = finish if call else "MALFORMED_FUNCTION_CALL"
-        parts = [wire.Part(function_call=call)] if call else [wire.Part(text="")]
     if context.ran:
         parts = [*context.ran, *([] if mute else parts)]
     logprobs = [chosen.logprob for chosen in answer.chosen]
@@ -64,9 +62,28 @@ def made(context: Context, answer: Answer, index: int) -> reply.Candidate:
     )
 
 
+def called(context: Context, answer: Answer, index: int, function: Function) -> reply.Candidate:
+    """The call of a function."""
+    call = call_of(function, answer.text) if answer.finish == "end" else None
+    parts = [wire.Part(function_call=call) if call else wire.Part(text="")]
+    logprobs = [chosen.logprob for chosen in answer.chosen]
+    return reply.Candidate(
+        content=wire.Content(role="model", parts=[*context.ran, *parts]),
+        index=index,
+        finish_reason="STOP" if call else "MALFORMED_FUNCTION_CALL",
+        avg_logprobs=sum(logprobs) / len(logprobs),
+        logprobs_result=_logprobs(context, answer.chosen) if context.logprobs else None,
+        token_count=answer.tokens,
+    )
+
+
 def whole_text(context: Context, answer: Answer) -> str:
     """What the model wrote; where that is no answer, what it brings to mind."""
-    if context.form.grammar is not None or answer.kind in ("answer", "absent"):
+    if context.form.grammar is not None or answer.kind == "answer":
+        return answer.text
+    if context.results:  # what a function said is the answer, where spark finds none in it
+        return context.results
+    if answer.kind == "absent":
         return answer.text
     chinese = any("\u4e00" <= c <= "\u9fff" for c in context.question)
     if answer.kind == "other" or not answer.text:
@@ -96,16 +113,24 @@ def _place(context: Context, source: Source) -> reply.SourcePlace:
         end_byte=size,
         time=place.time,
         page=place.page,
+        medium=place.medium,
+        milliseconds=place.milliseconds,
+        frame=place.frame,
     )
 
 
 def _uri(context: Context, source: Source) -> str:
-    """Of the file, or of the part of the request, with its page or line (RFC 5147: from 0)."""
+    """Of the file, or of the part of the request, with where in it.
+
+    A page, a time in seconds (W3C media fragments), or a line (RFC 5147: from 0).
+    """
     number = context.reading.parts.index(context.reading.part_of(source.start))
-    line, page = source.place.line, source.place.page
-    if page is not None:
-        return f"{context.origins[number] or source.place.part}#page={page}"
-    return f"{context.origins[number] or source.place.part}#line={line - 1},{line}"
+    place, whole = source.place, context.origins[number] or source.place.part
+    if place.page is not None:
+        return f"{whole}#page={place.page}"
+    if place.milliseconds is not None:
+        return f"{whole}#t={place.milliseconds / 1000:g}"
+    return whole if place.medium else f"{whole}#line={place.line - 1},{place.line}"
 
 
 def _grounding(context: Context, answer: Answer, text: str) -> reply.GroundingMetadata | None:

@@ -9,6 +9,7 @@ import logging
 import mimetypes
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -18,7 +19,9 @@ from fastapi.responses import FileResponse
 from pollux.engine.reader import Progress
 from pollux.errors import InputError
 from pollux.media.inputs import open_parts
-from pollux.media.part import Part, one_line
+from pollux.media.part import TEXT, Kind, Part, one_line
+from pollux.media.signature import HEAD, medium
+from pollux.media.view import VIEW, View
 from pollux.serve import reply
 from pollux.serve.errors import ApiError, invalid
 from pollux.serve.hub import Hub, HubOf
@@ -133,7 +136,7 @@ def content_path(hub: Hub, number: str, record: Record) -> Path:
     return hub.files.path(number) / CONTENT / record["name"]
 
 
-def piece_of(hub: Hub, uri: str) -> Piece:
+def piece_of(hub: Hub, uri: str, view: View = VIEW) -> Piece:
     """The file that a request names, by its name or its uri; no other address is ever opened."""
     number = uri.rsplit("files/", 1)[-1]
     record = hub.files.records.get(number)
@@ -146,7 +149,17 @@ def piece_of(hub: Hub, uri: str) -> Piece:
     hub.files.get(number)
     if record["state"] == "FAILED":
         raise invalid(f"files/{number} cannot be read: {record['error']}")
-    return _piece(hub, number, record)
+    piece = _piece(hub, number, record)
+    looked_at = piece.kind != "text" and bool(hub.model.kinds - TEXT)
+    return _seen_as(hub, piece, record, view) if looked_at and view != VIEW else piece
+
+
+def _seen_as(hub: Hub, piece: Piece, record: Record, view: View) -> Piece:
+    """A medium looked at otherwise than when it was uploaded: a reading of its own."""
+    mine = hub.model.fingerprint, hub.model.tokenizer.fingerprint
+    about = *mine, record["sha256"], record["name"], repr(view)
+    key = hashlib.sha256("\n".join(about).encode()).hexdigest()[:32]
+    return replace(piece, key=key, path=None, view=view)
 
 
 def _piece(hub: Hub, number: str, record: Record) -> Piece:
@@ -154,7 +167,7 @@ def _piece(hub: Hub, number: str, record: Record) -> Piece:
 
     def parts() -> Iterator[Part]:
         try:
-            yield from open_parts([path])
+            yield from open_parts([path], kinds=hub.model.kinds)
         except InputError as error:
             raise InputError(str(error).replace(f"{path.parent}/", "")) from None
 
@@ -164,7 +177,17 @@ def _piece(hub: Hub, number: str, record: Record) -> Piece:
         characters=record["bytes"],
         parts=parts,
         path=hub.files.path(number) / READING,
+        kind=_kind(path),
     )
+
+
+def _kind(path: Path) -> Kind:
+    """As far as its first bytes say; "text" for archives."""
+    try:
+        with open(path, "rb") as file:
+            return medium(file.read(HEAD))[1] or "text"
+    except OSError:  # deleted meanwhile
+        return "text"
 
 
 def process(hub: Hub, number: str) -> None:

@@ -63,12 +63,12 @@ class Gate:
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         """ApiError for who may not ask."""
-        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        host = _netloc_host(headers.get("host", ""))
         if self.settings.loopback and host not in LOCAL:
             # A page of another name that leads to this address (DNS rebinding).
             raise ApiError("PERMISSION_DENIED", f"this server is not called {host[:80]!r}")
         origin = headers.get("origin")
-        if origin and urlsplit(origin).netloc != headers.get("host"):
+        if origin and _netloc(origin) != headers.get("host"):
             raise ApiError("PERMISSION_DENIED", "pages of other origins may not ask (CORS)")
         path = scope["path"]
         if not self.digests or path in OPEN or path.startswith(ASSETS):
@@ -115,6 +115,21 @@ class Gate:
             return {"type": "http.request", "body": bytes(body), "more_body": False}
 
         return again
+
+
+def _netloc(url: str) -> str:
+    """Empty where the address is none, as of a bracket that is never closed."""
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return ""
+
+
+def _netloc_host(netloc: str) -> str:
+    try:
+        return urlsplit(f"//{netloc}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _digest(key: str) -> bytes:

@@ -19,14 +19,25 @@ from pollux.engine.sampling import Sampling
 from pollux.engine.scheduler import Handle
 from pollux.media.part import Part
 from pollux.memory.reading import Reading
-from pollux.serve import caches, errors, programs, prompt, reply, safety, usage, wire
-from pollux.serve.candidate import Context, made
+from pollux.serve import (
+    caches,
+    calling,
+    errors,
+    programs,
+    prompt,
+    reply,
+    safety,
+    usage,
+    view,
+    wire,
+)
+from pollux.serve.candidate import Context, called, made
 from pollux.serve.errors import invalid
 from pollux.serve.files import FOREVER
 from pollux.serve.hub import Hub, HubOf
 from pollux.serve.library import LITTLE, Piece
 from pollux.serve.reply import JsonReply, encoded
-from pollux.serve.tools import Form
+from pollux.serve.tools import Form, check_tools
 from pollux.serve.work import Ticket, events, result
 
 MAX_TOKENS = 256  # of an answer, where the request does not say
@@ -47,6 +58,8 @@ class Asked:
     sampling: Sampling
     candidates: int
     form: Form
+    calling: calling.Calling | None
+    results: str  # of functions called in the turn before
     cached: tuple[str, Reading, list[str]] | None  # key, reading, origins
     logprobs: bool
     to_read: int  # characters that no reading has yet
@@ -82,11 +95,15 @@ def understood(hub: Hub, body: wire.GenerateContentRequest) -> Asked:
     if cached and (body.system_instruction or body.tools or body.tool_config):
         raise invalid("systemInstruction and tools cannot be given beside a cachedContent")
     form = Form(hub, body)
+    functions = calling.wanted(form.declared, body.tool_config, body.contents)
+    if functions and functions.forced and form.grammar:
+        raise invalid("a call cannot have a responseMimeType", "generationConfig")
     contents, code = body.contents, []
     if programs.wanted(body.tools):
         contents, code = programs.taken(contents)
     asks = not code or any(part.text for part in contents[-1].parts)
-    built = prompt.build(hub, contents, body.system_instruction, more=cached is not None, asks=asks)
+    given = {"more": cached is not None, "asks": asks, "resolution": view.of_config(config)}
+    built = prompt.build(hub, contents, body.system_instruction, **given)
     if not built.question and not code:
         raise invalid("nothing is asked: the user's contents have no text", "contents")
     question = usage.count_question(hub, built.question)
@@ -100,6 +117,8 @@ def understood(hub: Hub, body: wire.GenerateContentRequest) -> Asked:
         sampling=_sampling(hub, config),
         candidates=config.candidate_count or 1,
         form=form,
+        calling=functions,
+        results=calling.results(contents),
         cached=cached,
         logprobs=bool(config.response_logprobs),
         to_read=sum(p.characters for p in built.pieces if hub.library.find(p) is None),
@@ -133,6 +152,7 @@ def opened(hub: Hub, asked: Asked, ticket: Ticket, ran: Sequence[programs.Ran] =
         origins = [*of_cached, *origins]
     prompted = usage.of_parts(readings[: len(readings) - len(ran)])
     prompted["TEXT"] += len(question_tokens(hub.model, asked.prompt.question))
+    prompted["TEXT"] += calling.count(hub, asked.form.declared)
     respondent = hub.library.respondent(keys, readings)
     context = Context(
         hub=hub,
@@ -141,6 +161,7 @@ def opened(hub: Hub, asked: Asked, ticket: Ticket, ran: Sequence[programs.Ran] =
         question=asked.prompt.question,
         form=asked.form,
         logprobs=asked.logprobs,
+        results=asked.results,
         ran=programs.parts_of(ran),
     )
     return Opened(
@@ -156,8 +177,9 @@ def opened(hub: Hub, asked: Asked, ticket: Ticket, ran: Sequence[programs.Ran] =
 def unread(hub: Hub, asked: Asked) -> Counter[str]:
     """Tokens of a prompt that is not answered by the model."""
     tokens = usage.count_question(hub, asked.prompt.question)
+    tokens += calling.count(hub, asked.form.declared)
     tokens += asked.cached[1].num_valid if asked.cached else 0
-    return Counter(TEXT=tokens + sum(hub.library.count(piece) for piece in asked.prompt.pieces))
+    return usage.unread(hub, asked.prompt.pieces, lambda: None) + Counter(TEXT=tokens)
 
 
 def unasked(asked: Asked, ran: Sequence[programs.Ran]) -> reply.Candidate:
@@ -169,29 +191,48 @@ def unasked(asked: Asked, ran: Sequence[programs.Ran]) -> reply.Candidate:
 def answering(ready: Opened, ticket: Ticket) -> Iterator[Event]:
     """All candidates are in the making together; they are told one after another."""
     asked, hub = ready.asked, ready.context.hub
+    function = calling.chosen(hub, asked.calling, ticket) if asked.calling else None
     handles = []
     try:
         for index in range(asked.candidates):
             sampling = replace(asked.sampling, seed=(asked.sampling.seed + index) % 2**32)
-            guide = asked.form.guide()
-            handle = hub.scheduler.submit(ready.respondent, asked.prompt.question, sampling, guide)
-            handles.append(handle)
-            ticket.at_cancel(handle.cancel)
+            handles.append(_begun(ready, sampling, function, ticket))
         for index, handle in enumerate(handles):
-            yield from _told(ready, handle, index)
+            yield from _told(ready, handle, index, function)
             ticket.check()
     finally:
         for handle in handles:
             handle.cancel()
 
 
-def _told(ready: Opened, handle: Handle, index: int) -> Iterator[Event]:
+def _begun(
+    ready: Opened, sampling: Sampling, function: calling.Function | None, ticket: Ticket
+) -> Handle:
+    """An answer, or a call of the function."""
+    asked, hub = ready.asked, ready.context.hub
+    if asked.calling and function:
+        guide = calling.writing(hub, asked.calling, function)
+        sampling = replace(sampling, stop=())
+        return calling.ask(hub, asked.calling, function, sampling, guide, ticket)
+    guide = asked.form.guide()
+    handle = hub.scheduler.submit(ready.respondent, asked.prompt.question, sampling, guide)
+    ticket.at_cancel(handle.cancel)
+    return handle
+
+
+def _told(
+    ready: Opened, handle: Handle, index: int, function: calling.Function | None
+) -> Iterator[Event]:
     """One answer: pieces of its text, then the whole, as far as both may be told."""
     asked, guard = ready.asked, safety.Guard(ready.asked.blocked_from)
-    quiet = asked.form.is_call or bool(ready.context.ran)
+    quiet = function is not None or bool(ready.context.ran)
     for piece in handle:
         if isinstance(piece, Answer):
-            yield safety.judged(made(ready.context, piece, index), asked.blocked_from)
+            context = ready.context
+            whole = (
+                called(context, piece, index, function) if function else made(context, piece, index)
+            )
+            yield safety.judged(whole, asked.blocked_from)
         elif not quiet:
             text = guard.passed(piece)
             if text is None:  # to the end it is heard, and no more told
@@ -405,16 +446,15 @@ async def count_tokens(hub: HubOf, request: Request, model: str, body: wire.Coun
         given = contents
         if inner and any(tool.code_execution is not None for tool in inner.tools or ()):
             given, _ = programs.taken(contents)
-        built = prompt.build(hub, given, system, more=bool(cached))
-        tokens = usage.count_question(hub, built.question) + cached
-        for piece in built.pieces:
-            ticket.check()
-            tokens += hub.library.count(piece)
-        detail = reply.ModalityTokenCount(modality="TEXT", token_count=tokens)
+        resolution = view.of_config(inner.generation_config if inner else None)
+        built = prompt.build(hub, given, system, more=bool(cached), resolution=resolution)
+        tokens = usage.unread(hub, built.pieces, ticket.check)
+        tokens["TEXT"] += usage.count_question(hub, built.question) + cached
+        tokens["TEXT"] += calling.count(hub, check_tools(inner.tools if inner else None))
         return reply.CountTokensResponse(
-            total_tokens=tokens,
+            total_tokens=tokens.total(),
             cached_content_token_count=cached or None,
-            prompt_tokens_details=[detail],
+            prompt_tokens_details=usage.details(tokens),
         )
 
     found = await result(hub.lane_of(request), ticket, request, count)

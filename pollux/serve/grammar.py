@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers held to a form: JSON of a schema, one of several words, a call of a function.
+"""Answers held to a form: JSON of a schema, one of several words.
 
 llguidance says which tokens may follow; among them the model chooses. So what is finished is
 always valid; what the token limit cuts is not.
@@ -14,7 +14,7 @@ import llguidance
 import numpy as np
 
 from pollux.serve.errors import invalid, missing
-from pollux.serve.wire import FunctionDeclaration, GenerationConfig, ToolConfig
+from pollux.serve.wire import FunctionDeclaration, GenerationConfig
 from pollux.tokenizer import Tokenizer
 
 Guide = Callable[[Sequence[int], np.ndarray], np.ndarray]
@@ -119,35 +119,12 @@ def of_schema(schema: Any) -> str:
     text = json.dumps(schema)
     if len(text) > SCHEMA_BYTES:
         raise invalid(f"the schema has {len(text):,} bytes, more than {SCHEMA_BYTES:,}")
-    return llguidance.LLMatcher.grammar_from_json_schema(
-        text, overrides={"whitespace_flexible": False}
-    )
-
-
-def of_calls(declarations: Sequence[FunctionDeclaration], config: ToolConfig | None) -> str | None:
-    """A call of one of the functions where the request insists on one (mode ANY)."""
-    calling = config.function_calling_config if config else None
-    if not calling or calling.mode != "ANY":
-        return None
-    names = {one.name for one in declarations}
-    if unknown := sorted(set(calling.allowed_function_names) - names):
-        raise invalid(
-            f"allowedFunctionNames has {unknown[0]!r}, which is not declared", "toolConfig"
+    try:
+        return llguidance.LLMatcher.grammar_from_json_schema(
+            text, overrides={"whitespace_flexible": False}
         )
-    if not names:
-        raise invalid("mode ANY needs functionDeclarations", "toolConfig")
-    allowed = set(calling.allowed_function_names) or names
-    calls = [_call(one) for one in declarations if one.name in allowed]
-    return of_schema(calls[0] if len(calls) == 1 else {"anyOf": calls})
-
-
-def _call(declaration: FunctionDeclaration) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {"name": {"const": declaration.name}, "args": parameters(declaration)},
-        "required": ["name", "args"],
-        "additionalProperties": False,
-    }
+    except ValueError as error:  # half a surrogate pair, too deep
+        raise invalid(f"the schema cannot be followed: {error}", "generationConfig") from None
 
 
 def parameters(declaration: FunctionDeclaration) -> dict[str, Any]:

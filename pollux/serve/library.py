@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Readings of what requests bring along, kept by content, so that nothing is read twice.
 
+Of media also by how they are looked at.
+
 Every part is a reading of its own: prompts that share a part share its reading, wherever it stands
 in them. Short ones are kept in memory, long ones on disk, where they outlive the process.
 """
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -13,10 +16,11 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from pollux import prompt
-from pollux.engine import reader, shelf
+from pollux.engine import media, reader, shelf
 from pollux.engine.answer import Respondent
 from pollux.engine.model import Loaded
-from pollux.media.part import Part
+from pollux.media.part import Kind, Part
+from pollux.media.view import VIEW, View
 from pollux.memory.reading import Reading
 from pollux.serve.work import Ticket
 
@@ -33,9 +37,11 @@ class Piece:
 
     key: str  # of its reading
     origin: str
-    characters: int
+    characters: int  # of a medium, bytes: how much there is to do
     parts: Callable[[], Iterable[Part]]
     path: Path | None = None  # where its reading stays; None: on the shelf, or in memory
+    kind: Kind = "text"
+    view: View = VIEW
 
 
 class Library:
@@ -50,13 +56,16 @@ class Library:
         # A lock is there as long as somebody reads or waits.
         self.being_read: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
 
-    def piece(self, part: Part, origin: str = "") -> Piece:
+    def piece(self, part: Part, view: View = VIEW) -> Piece:
         """A piece of that one part."""
+        held = part.content.data if part.content else b""
         return Piece(
-            key=shelf.key_of(self.model, [part]),
-            origin=origin,
-            characters=len(part.text),
+            key=shelf.key_of(self.model, [part], view),
+            origin="",
+            characters=max(len(part.text), len(held)),
             parts=lambda: [part],
+            kind=part.kind,
+            view=view,
         )
 
     def find(self, piece: Piece) -> Reading | None:
@@ -71,8 +80,13 @@ class Library:
             self.keep(piece.key, found)
         return found
 
-    def count(self, piece: Piece) -> int:
-        """Tokens that its reading has, without reading it."""
+    def count(
+        self, piece: Piece, most: int | float = math.inf, check: Callable[[], None] = lambda: None
+    ) -> int:
+        """Tokens that its reading has, without reading it.
+
+        Media are decoded for it, until there are more than `most`; `check` is called meanwhile.
+        """
         with self.lock:
             if (known := self.counts.get(piece.key)) is not None:
                 return known
@@ -81,7 +95,14 @@ class Library:
         tokenizer, number = self.model.tokenizer, 0
         for part in piece.parts():
             number += len(prompt.part_header(tokenizer, part.name))
-            number += sum(len(tokenizer.encode(text)) for text in reader.pieces(part.text))
+            if not media.is_mixed(self.model, part):
+                number += sum(len(tokenizer.encode(text)) for text in reader.pieces(part.text))
+                continue
+            for one in media.sequence(self.model, part, media.Way(view=piece.view), 0, []):
+                number += len(one.ids)
+                check()
+                if number > most:
+                    return number
         self._count(piece.key, number)
         return number
 
@@ -97,7 +118,7 @@ class Library:
         found = {piece.key: self.find(piece) for piece in pieces}
         there = [found[piece.key] is not None for piece in pieces]
         absent = {piece.key: piece for piece in pieces if found[piece.key] is None}
-        short = [p for p in absent.values() if p.characters < SHORT and not p.path]
+        short = [p for p in absent.values() if _is_short(p)]
         if short:
             parts = [part for piece in short for part in piece.parts()]
             size = _step(sum(piece.characters for piece in short))
@@ -106,7 +127,7 @@ class Library:
                 found[piece.key] = together.alone(span)
                 self.keep(piece.key, together.alone(span))
         for piece in absent.values():
-            if piece.characters >= SHORT or piece.path:
+            if not _is_short(piece):
                 found[piece.key] = self._read_once(piece, ticket, check)
         return [reading for piece in pieces if (reading := found[piece.key])], there
 
@@ -124,7 +145,9 @@ class Library:
                 reading = reader.read(self.model, piece.parts(), piece.path, report, size=size)
             else:
                 parts = list(piece.parts())
-                reading, _ = shelf.read_or_open(self.model, parts, report, self.directory)
+                reading, _ = shelf.read_or_open(
+                    self.model, parts, report, self.directory, piece.view, key=piece.key
+                )
             self.keep(piece.key, reading)
             return reading
         finally:
@@ -170,6 +193,11 @@ class Library:
             self.counts[key] = tokens
             while len(self.counts) > 4 * KEPT:
                 self.counts.popitem(last=False)
+
+
+def _is_short(piece: Piece) -> bool:
+    """Whether it is read together with others."""
+    return piece.characters < SHORT and not piece.path and piece.view == VIEW
 
 
 def _step(characters: int) -> int | None:

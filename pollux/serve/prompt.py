@@ -13,16 +13,19 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pollux.errors import InputError
+from pollux.media.content import Content
 from pollux.media.document import decode
 from pollux.media.inputs import open_parts
 from pollux.media.limits import Limits, Unreadable
 from pollux.media.part import Part, one_line
-from pollux.serve import wire
-from pollux.serve.errors import invalid, missing
+from pollux.media.resolution import Resolution
+from pollux.media.view import VIEW, View
+from pollux.serve import view, wire
+from pollux.serve.errors import invalid
 from pollux.serve.files import piece_of, safe_name
 from pollux.serve.hub import Hub
 from pollux.serve.library import Piece
@@ -50,8 +53,11 @@ def build(
     system: wire.Content | None,
     more: bool = False,
     asks: bool = True,
+    resolution: Resolution = VIEW.resolution,
 ) -> Prompt:
     """`more`: there is context beside this, a cached content; `asks`: there is a question.
+
+    `resolution`: of media that do not say for themselves.
 
     ApiError for what cannot be read.
     """
@@ -66,7 +72,7 @@ def build(
             if context:
                 pieces.append(hub.library.piece(Part(name=part.name, kind="text", text=context)))
         else:
-            pieces += _pieces(hub, part)
+            pieces += _pieces(hub, part, resolution)
     return Prompt(pieces=tuple(pieces), question=question)
 
 
@@ -143,19 +149,18 @@ def _check(part: wire.Part, field: str) -> None:
     if len(given) != 1 and not part.thought_signature:
         told = " and ".join(given) or "nothing"
         raise invalid(f"a part holds one thing, as text or inlineData; this has {told}", field)
-    if part.video_metadata:
-        raise missing("videoMetadata", "spark reads whole files; cut the file before uploading it")
 
 
-def _pieces(hub: Hub, named: _Named) -> Iterator[Piece]:
+def _pieces(hub: Hub, named: _Named, resolution: Resolution = VIEW.resolution) -> Iterator[Piece]:
     """The context of one part."""
     part = named.part
     if part.thought:
         return
+    looked = view.of_part(part, resolution, named.field)
     if part.inline_data:
-        yield from _inline(hub, part.inline_data, named)
+        yield from _inline(hub, part.inline_data, named, looked)
     elif part.file_data:
-        yield piece_of(hub, part.file_data.file_uri)
+        yield piece_of(hub, part.file_data.file_uri, looked)
     elif text := _as_text(part):
         yield hub.library.piece(Part(name=named.name, kind="text", text=text))
 
@@ -176,7 +181,7 @@ def _json(value: wire.Json) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _inline(hub: Hub, blob: wire.Blob, named: _Named) -> Iterator[Piece]:
+def _inline(hub: Hub, blob: wire.Blob, named: _Named, looked: View) -> Iterator[Piece]:
     """Opened as a file would be: what it is, its bytes say."""
     field = f"{named.field}.inlineData"
     data = decoded(blob.data, f"{field}.data")
@@ -195,8 +200,13 @@ def _inline(hub: Hub, blob: wire.Blob, named: _Named) -> Iterator[Piece]:
         path = Path(directory) / safe_name(wanted, mime)
         path.write_bytes(data)
         try:
-            for part in open_parts([path], limits=limits):
-                yield hub.library.piece(part)
+            for part in open_parts([path], kinds=hub.model.kinds, limits=limits):
+                if part.content:
+                    held = part.content.data or data  # the file is gone when it is read
+                    part = replace(part, content=Content(data=held))
+                    yield hub.library.piece(part, looked)
+                else:
+                    yield hub.library.piece(part)
         except InputError as error:
             raise invalid(str(error).replace(f"{directory}/", ""), field) from None
 

@@ -81,6 +81,9 @@ class SourcePlace(Reply):
     end_byte: int
     time: str | None = None
     page: int | None = None
+    medium: str | None = None  # of a picture, sound or film there are no lines
+    milliseconds: int | None = None
+    frame: int | None = None
 
 
 class RetrievedContext(Reply):

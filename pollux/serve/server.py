@@ -45,6 +45,7 @@ def run(model: Model, settings: Settings, grace: int) -> None:
         log_level=logging.WARNING,
         access_log=False,  # it has query strings, and so keys, in it
         server_header=False,
+        ws="none",  # no route has one, and half a handshake would never be answered
         timeout_graceful_shutdown=grace,
     )
     try:

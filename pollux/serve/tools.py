@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a request asks for beside text: tools, modalities and other settings, checked at once."""
 
-import json
-import secrets
 from collections import Counter
 from collections.abc import Sequence
 
@@ -56,18 +54,13 @@ def check_config(config: wire.GenerationConfig) -> None:
 
 
 class Form:
-    """What an answer must look like. `is_call`: it becomes a call of a function."""
+    """What an answer must look like, and the functions declared."""
 
     def __init__(self, hub: Hub, body: wire.GenerateContentRequest):
         config = body.generation_config or wire.GenerationConfig()
-        declared = check_tools(body.tools)
+        self.declared = check_tools(body.tools)
         check_config(config)
-        call = grammar.of_calls(declared, body.tool_config)
-        form = grammar.of_config(config)
-        if call and form:
-            raise invalid("a call cannot have a responseMimeType", "generationConfig")
-        self.hub, self.grammar = hub, call or form
-        self.is_call = call is not None
+        self.hub, self.grammar = hub, grammar.of_config(config)
         self.presence = config.presence_penalty or 0.0
         self.frequency = config.frequency_penalty or 0.0
 
@@ -97,13 +90,3 @@ def _penalised(presence: float, frequency: float) -> Guide:
         return logits - presence * (times > 0) - frequency * times
 
     return penalised
-
-
-def call_of(text: str) -> wire.FunctionCall | None:
-    """The call that a model wrote; None where the token limit cut it."""
-    try:
-        written = json.loads(text)
-    except ValueError:
-        return None
-    name, arguments = written["name"], written["args"]
-    return wire.FunctionCall(id=f"call-{secrets.token_hex(8)}", name=name, args=arguments)

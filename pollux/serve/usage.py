@@ -2,7 +2,7 @@
 """Tokens, counted by what they are of, and the limit on them."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from pollux.engine.answer import question_tokens
 from pollux.memory.manifest import PartSpan
@@ -20,10 +20,12 @@ def check_length(hub: Hub, pieces: Sequence[Piece], more: int) -> None:
     """ApiError when the pieces and `more` tokens exceed the context; nothing is ever cut."""
     most = hub.settings.context
     # A token has at least a byte, a character at most four: short texts need no counting.
-    bounded = all(piece.path is None for piece in pieces)
+    bounded = all(piece.path is None and piece.kind in ("text", "code") for piece in pieces)
     if bounded and more + sum(4 * piece.characters + HEADER for piece in pieces) <= most:
         return
-    tokens = more + sum(hub.library.count(piece) for piece in pieces)
+    tokens = more
+    for piece in pieces:
+        tokens += hub.library.count(piece, most - tokens)
     if tokens > most:
         raise invalid(
             f"the input has {tokens:,} tokens, more than the {most:,} of this server; shorten it, "
@@ -48,6 +50,15 @@ def of_parts(readings: Iterable[Reading]) -> Counter[str]:
     for reading in readings:
         for part in reading.parts:
             counted[modality(part)] += part.end - part.start
+    return counted
+
+
+def unread(hub: Hub, pieces: Iterable[Piece], check: Callable[[], None]) -> Counter[str]:
+    """Tokens of pieces as they would be read; `check` is called meanwhile."""
+    counted: Counter[str] = Counter()
+    for piece in pieces:
+        check()
+        counted[MODALITIES.get(piece.kind, "TEXT")] += hub.library.count(piece, check=check)
     return counted
 
 

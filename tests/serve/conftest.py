@@ -39,7 +39,9 @@ def listening(app, lifespan: Literal["on", "off"] = "on") -> Iterator[str]:
 
     When left, it was shut down in good order.
     """
-    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, lifespan=lifespan)
+    config = uvicorn.Config(
+        app, port=0, log_config=None, access_log=False, lifespan=lifespan, ws="none"
+    )
     server = uvicorn.Server(config)
     sock = config.bind_socket()
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pollux.serve import grammar, wire
 from pollux.serve.errors import ApiError
 from pollux.serve.prompt import decoded, divided
-from pollux.serve.tools import _penalised, call_of
+from pollux.serve.tools import _penalised
 from pollux.tokenizer import Tokenizer
 
 LONG = "It rained. " * 60
@@ -134,19 +134,9 @@ def test_whatever_the_model_wants_the_json_is_valid(grammars):
         assert one["sizes"] and all(isinstance(size, int | float) for size in one["sizes"])
 
 
-def test_words_and_calls(grammars):
+def test_one_of_the_words(grammars):
     words = grammar.of_words({"type": "string", "enum": ["to be", "not to be", "né"]})
     assert {drawn(grammars, words, seed) for seed in range(20)} <= {"to be", "not to be", "né"}
-    declared = [wire.FunctionDeclaration(name="stop"), wire.FunctionDeclaration(name="go")]
-    calling = wire.FunctionCallingConfig(mode="ANY", allowed_function_names=["go"])
-    config = wire.ToolConfig(function_calling_config=calling)
-    call = call_of(drawn(grammars, grammar.of_calls(declared, config), 1))
-    assert (call.name, call.args) == ("go", {})
-    assert grammar.of_calls(declared, None) is None
-    assert call_of('{"name": "go", "ar') is None
-    unknown = wire.FunctionCallingConfig(mode="ANY", allowed_function_names=["fly"])
-    with pytest.raises(ApiError, match="fly"):
-        grammar.of_calls(declared, wire.ToolConfig(function_calling_config=unknown))
 
 
 @pytest.mark.parametrize("schema", [{"type": "nothing"}, {"$ref": "#/nowhere"}, {"pattern": "("}])
