@@ -445,8 +445,11 @@ def main() -> None:
     """Runs the command line; every foreseen mistake is one line and exit code 1, Ctrl-C is 130."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA's chatter about its own cache
     try:
-        if code := app(standalone_mode=False):
-            fail("interrupted; nothing half-written is kept", int(code))
+        code = int(app(standalone_mode=False) or 0)  # of typer.Exit; 130 is typer's for Ctrl-C
+        if code == 130:
+            raise KeyboardInterrupt
+        if code:
+            sys.exit(code)
     except PolluxError as error:
         fail(str(error), 1)
     except KeyboardInterrupt:
