@@ -99,8 +99,8 @@ function target(source: Source, turn: Turn): Target {
 }
 
 function told(source: Source, t: ReturnType<typeof useStrings>): string {
-  const { line, page, time } = source.place;
-  const where = page ? t.page(page) : t.line(line);
+  const { line, medium, page, time } = source.place;
+  const where = page ? t.page(page) : medium ? "" : t.line(line);
   return [source.title, where, time].filter(Boolean).join(", ");
 }
 

@@ -55,7 +55,9 @@ export function Passage({ target, items, onClose }: Props) {
       )}
       {shown && (
         <p className="dim where">
-          {place?.page ? t.page(place.page) : t.lineOf(wanted || shown.line, shown.total)}
+          {place?.page
+            ? t.page(place.page)
+            : place?.medium || t.lineOf(wanted || shown.line, shown.total)}
           {place?.time && ` · ${place.time}`}
         </p>
       )}

@@ -38,6 +38,7 @@ export interface Place {
   endByte: number;
   time?: string;
   page?: number;
+  medium?: string; // of a picture, sound or film, which have no lines
 }
 
 export interface Source {
