@@ -132,7 +132,7 @@ def chains(
     known: Vocabulary, rng: np.random.Generator, chinese: bool = False
 ) -> list[tuple[Fact, str]]:
     """One or two chains of 2 to 5 assignments, each of the variable before, the first a number."""
-    kind = known.pick(rng, ("VAR", "VAR", "var", "item", "cell", known.pick(rng, known.lower)))
+    kind = known.pick(rng, ("VAR", "VAR", "var", "item", "node", known.pick(rng, known.lower)))
     form, made = known.pick(rng, ASSIGNED), []
     names = variables(known, rng, 10)
     for _ in range(int(rng.integers(1, 3))):
