@@ -46,6 +46,7 @@ LOGITS = ("all", "supervised")
 WARMUP_STEPS = 3
 LEAST_STEPS = 3
 SCREEN_SHARE = 1 / 6  # of the seconds of a measurement
+BRIEF = {"warmup": 1, "least": 1}  # steps of what is only tried
 COMPILE_SECONDS = 600  # that starting up and compiling may take
 INSTALL = "pip install torch==2.13.0 'transformers>=5'"
 
@@ -231,8 +232,10 @@ def _stage(
     """One stage, and Mixtral's parameters."""
     batches, batch_seconds = _prepare(stage, scratch)
 
-    def measure(candidate: Candidate, seconds: float) -> dict[str, Any]:
-        asked = {**job, "batches": str(batches), "seconds": seconds}
+    def measure(candidate: Candidate, length: float) -> dict[str, Any]:
+        asked = {**job, "batches": str(batches), "seconds": length}
+        if length < seconds and not candidate.compiled:  # a long step takes ten seconds
+            asked |= BRIEF
         return _measure(candidate, asked, python, scratch)
 
     tokens = stage.rows * stage.length

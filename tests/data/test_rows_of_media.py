@@ -134,6 +134,7 @@ def test_room_is_shared():
         replace(STAGE, genres={"recording": 1.0})
 
 
+@pytest.mark.slow
 def test_learning_from_a_mixed_batch(kit, sensed, request):
     """Loss and gradient are finite; the latter reaches eyes and ears."""
     stage, material = sensed
