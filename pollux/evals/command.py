@@ -232,7 +232,7 @@ def _run_needle(
     from importlib.util import find_spec
 
     import pollux
-    from pollux.evals import grid, needle_results
+    from pollux.evals import grid, grid_run, needle_results
     from pollux.evals import needle as evaluation
     from pollux.examples import war_and_peace
     from pollux.media.inputs import open_parts
@@ -243,31 +243,12 @@ def _run_needle(
     evaluation.check_room(model.config, run)
     source = grid.source_of(open_parts(haystack) if haystack else [war_and_peace()])
     results = needle_results.opened(output, evaluation.settings(model, source, run), resume)
-    columns = (
-        *rich.progress.Progress.get_default_columns()[:3],
-        rich.progress.TimeElapsedColumn(),
-        rich.progress.TimeRemainingColumn(),
-    )
-    with rich.progress.Progress(*columns, console=console, speed_estimate_period=600) as progress:
-        work = evaluation.work(run, evaluation.waiting(run, results))
-        task = progress.add_task("", total=work)
+    work = evaluation.work(run, evaluation.waiting(run, results))
 
-        def report(told: str, done: float | int) -> None:
-            progress.update(task, description=told, advance=done)
+    def go(report: grid_run.Report) -> None:
+        evaluation.go(model, run, source, results, report)
 
-        try:
-            evaluation.go(model, run, source, results, report)
-        except KeyboardInterrupt:
-            console.print(f"{output} has what was done: go on with --resume", markup=False)
-            raise
-    made = results.as_dict()
-    rich.console.Console().print((table or _needle_table)(made))
-    cells, agreed = made["audits"]["cells"], made["audits"]["agreed"]
-    console.print(
-        f"read in full: {cells} cells, {agreed} with the identical answer; "
-        f"every trial: {output}/needle.html and needle.json",
-        markup=False,
-    )
+    grid_run.shown(go, work, results, output, table or _needle_table)
 
 
 @app.command()

@@ -109,8 +109,8 @@ def run_needle(
 ) -> None:
     """As `pollux eval needle` does of text."""
     import pollux
+    from pollux.evals import grid_run, media_sources, needle, needle_results
     from pollux.evals import media_needle as evaluation
-    from pollux.evals import media_sources, needle, needle_results
     from pollux.media.inputs import open_parts
 
     model = pollux.load(weights).loaded
@@ -127,30 +127,12 @@ def run_needle(
         with console.status("drawing the film"):
             source = media_sources.film_source(given.material)
     results = needle_results.opened(output, evaluation.settings(model, source, run), resume)
-    columns = (
-        *rich.progress.Progress.get_default_columns()[:3],
-        rich.progress.TimeElapsedColumn(),
-        rich.progress.TimeRemainingColumn(),
-    )
-    with rich.progress.Progress(*columns, console=console, speed_estimate_period=600) as progress:
-        work = evaluation.work(run, evaluation.waiting(run, results))
-        task = progress.add_task("", total=work)
+    work = evaluation.work(run, evaluation.waiting(run, results))
 
-        def report(told: str, done: float | int) -> None:
-            progress.update(task, description=told, advance=done)
+    def go(report: grid_run.Report) -> None:
+        evaluation.go(model, run, source, given, results, report)
 
-        try:
-            evaluation.go(model, run, source, given, results, report)
-        except KeyboardInterrupt:
-            console.print(f"{output} has what was done: go on with --resume", markup=False)
-            raise
-    made = results.as_dict()
-    rich.console.Console().print(needle_table(made))
-    console.print(
-        f"read in full: {made['audits']['cells']} cells, {made['audits']['agreed']} with the "
-        f"identical answer; every trial: {output}/needle.html and needle.json",
-        markup=False,
-    )
+    grid_run.shown(go, work, results, output, needle_table)
 
 
 def needle_table(made: dict) -> rich.table.Table:
