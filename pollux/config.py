@@ -4,6 +4,7 @@
 A preset differs from another by numbers only; changing one changes the function.
 """
 
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -11,6 +12,9 @@ from pollux.errors import WeightsError
 
 BLOCK = 64  # tokens: the unit of recall and of citation
 PATCH = 16  # pixels, each side of what a token of a picture shows
+DRAWN_SIDE = 64  # pixels, each side of a picture that is drawn
+DRAWN_GRID = 8  # codes, each side of it
+DRAWN_CODES = DRAWN_GRID * DRAWN_GRID
 MEL_BINS = 64  # energies of a frame of sound, 10 ms
 MEL_OWN = 4  # frames that a token of sound stands for, 40 ms
 MEL_FRAMES = 12  # frames that it hears: its own and the eight before
@@ -64,10 +68,30 @@ class Audio:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A hand: pictures as codes, each of one digit for each of `levels`, 0 to below it.
+
+    `channels`: of the layers between pixels and codes.
+    """
+
+    channels: int
+    levels: tuple[int, ...] = (8, 5, 5, 5)
+
+    def __post_init__(self):
+        _check_counts(self, zero=())
+        if not self.levels or min(self.levels) < 2:
+            raise WeightsError(f"levels {self.levels} must be whole numbers from 2 up")
+
+    @property
+    def codes(self) -> int:
+        return math.prod(self.levels)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """A decoder: a read stack, one memory, and an answer stack that recalls from it.
 
-    Without `vision` and `audio` it reads text only.
+    Without `vision` and `audio` it reads text only, without `picture` it answers in text only.
     """
 
     name: str
@@ -93,6 +117,7 @@ class Config:
     trained_keys: int = 8_192
     vision: Vision | None = None
     audio: Audio | None = None
+    picture: Picture | None = None
 
     def __post_init__(self):
         _check_counts(self, zero=("image_codes",))
@@ -107,6 +132,8 @@ class Config:
                 f"conv_width {self.conv_width} and recall_width {self.recall_width} "
                 f"must not exceed window ({self.window})"
             )
+        if self.image_codes != (codes := self.picture.codes if self.picture else 0):
+            raise WeightsError(f"image_codes {self.image_codes} must be those of picture ({codes})")
         if self.value_dim > self.embed_dim:  # the values start orthonormal
             raise WeightsError(
                 f"value_dim {self.value_dim} must not exceed embed_dim ({self.embed_dim})"
@@ -147,7 +174,14 @@ def parsed(described: dict[str, Any]) -> Config:
     for name, kind in (("vision", Vision), ("audio", Audio)):
         if described.get(name) is not None:
             made[name] = kind(**described[name])
+    if described.get("picture") is not None:
+        made["picture"] = parsed_picture(described["picture"])
     return Config(**{**described, **made})
+
+
+def parsed_picture(described: dict[str, Any]) -> Picture:
+    """Of what stands in files; KeyError, TypeError or WeightsError for what is none."""
+    return Picture(channels=described["channels"], levels=tuple(described["levels"]))
 
 
 def dense_twin(config: Config) -> Config:
@@ -173,6 +207,8 @@ SPARK = Config(
     value_dim=64,
 )
 SENSES = replace(SPARK, name="senses", vision=Vision(hidden_dim=256), audio=Audio(hidden_dim=256))
+HAND = Picture(channels=64)
+DRAW = replace(SENSES, name="draw", image_codes=HAND.codes, picture=HAND)
 TINY = replace(
     SPARK,
     name="tiny",
@@ -233,4 +269,4 @@ ULTRA = replace(
     experts=Experts(num_experts=128, top_k=8, expert_dim=4_096, shared_dim=8_192),
     recall_heads=64,
 )
-PRESETS = {c.name: c for c in (TINY, SPARK, SENSES, NANO_1, NANO_2, PRO, ULTRA)}
+PRESETS = {c.name: c for c in (TINY, SPARK, SENSES, DRAW, NANO_1, NANO_2, PRO, ULTRA)}
