@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights on disk: one safetensors file.
 
-It holds a tensor a parameter under its dotted name, and the architecture as metadata.
+It holds a tensor a parameter under its dotted name, and the architecture as metadata. What draws
+(model/picture.py) stands in the same file, or alone in one of its own.
 """
 
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,20 +21,51 @@ import safetensors
 import safetensors.numpy
 
 from pollux import params
-from pollux.config import Config, described, parsed
+from pollux.config import Config, Picture, described, parsed, parsed_picture
 from pollux.errors import SpaceError, WeightsError
-from pollux.model import decoder
+from pollux.model import decoder, picture
 
 FORMAT = "pollux-1"
+HAND_FORMAT = "pollux-hand-1"
+HAND = "picture."  # begins the names of what draws: no part of the decoder
+Described = TypeVar("Described")
 
 
-def save(path: Path, weights: decoder.Decoder, config: Config, about: dict[str, str]) -> None:
-    """Writes float16 beside `path`, then renames. `about`: how they came to be."""
+def save(
+    path: Path,
+    weights: decoder.Decoder,
+    config: Config,
+    about: dict[str, str],
+    hand: picture.Picture | None = None,
+) -> None:
+    """Writes float16 beside `path`, then renames. `about`: how they came to be.
+
+    `hand`: what draws, for a config that has `picture`.
+    """
+    arrays = _arrays(weights) | ({} if hand is None else _arrays(hand, HAND))
+    _write(path, arrays, FORMAT, described(config), about)
+
+
+def save_hand(path: Path, hand: picture.Picture, config: Picture, about: dict[str, str]) -> None:
+    """The same of what draws alone."""
+    _write(path, _arrays(hand, HAND), HAND_FORMAT, {"picture": asdict(config)}, about)
+
+
+def _arrays(weights: Any, prefix: str = "") -> dict[str, np.ndarray]:
     named = zip(params.names(weights), jax.tree.leaves(weights), strict=True)
-    arrays = {name: np.asarray(x, np.float16) for name, x in named}
-    architecture = json.dumps(described(config))
+    return {prefix + name: np.asarray(x, np.float16) for name, x in named}
+
+
+def _write(
+    path: Path,
+    arrays: dict[str, np.ndarray],
+    form: str,
+    config: dict[str, Any],
+    about: dict[str, str],
+) -> None:
+    architecture = json.dumps(config)
     digest = _digest(architecture, arrays)
-    metadata = {"format": FORMAT, "config": architecture, "sha256": digest}
+    metadata = {"format": form, "config": architecture, "sha256": digest}
     beside = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,14 +79,54 @@ def save(path: Path, weights: decoder.Decoder, config: Config, about: dict[str, 
 
 def load(path: Path) -> tuple[decoder.Decoder, Config, str]:
     """Weights in float32, their architecture, and a fingerprint of both."""
+    config, arrays, digest = _read(path, parse, _declared)
+    return _filled(decoder.declare(config), arrays), config, digest[:16]
+
+
+def load_hand(path: Path) -> tuple[picture.Picture, Picture]:
+    """What draws, in float32: of weights that have it, or of a file of its own."""
+    config, arrays, _ = _read(path, _parse_hand, _declared)
+    config = config.picture if isinstance(config, Config) else config
+    if config is None:
+        raise WeightsError(
+            f"{path} cannot draw: give weights that do (`pollux train picture`, draw)"
+        )
+    return _filled(picture.declare(config), arrays, HAND), config
+
+
+def _declared(config: Config | Picture) -> dict[str, params.Param]:
+    """Every weight of a file, by its name."""
+    hand = config.picture if isinstance(config, Config) else config
+    trees = [("", decoder.declare(config))] if isinstance(config, Config) else []
+    trees += [(HAND, picture.declare(hand))] if hand else []
+    return {
+        prefix + name: param
+        for prefix, tree in trees
+        for name, param in zip(
+            params.names(tree), jax.tree.leaves(tree, is_leaf=params.is_param), strict=True
+        )
+    }
+
+
+def _filled(declared: Any, arrays: dict[str, np.ndarray], prefix: str = "") -> Any:
+    tree = jax.tree.structure(declared, is_leaf=params.is_param)
+    names = params.names(declared)
+    return tree.unflatten(jnp.asarray(arrays[prefix + name], jnp.float32) for name in names)
+
+
+def _read(
+    path: Path,
+    parse: Callable[[dict[str, str], Path], Described],
+    declared: Callable[[Described], dict[str, params.Param]],
+) -> tuple[Described, dict[str, np.ndarray], str]:
+    """What the file describes, its arrays and the digest of both; WeightsError if it is damaged."""
     try:
         if not path.is_file():
             raise WeightsError(f"no weights at {path}; train them (`pollux train`) or name others")
         with safetensors.safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
             config = parse(metadata, path)
-            leaves, tree = jax.tree.flatten(decoder.declare(config), is_leaf=params.is_param)
-            expected = dict(zip(params.names(tree.unflatten(leaves)), leaves, strict=True))
+            expected = declared(config)
             _check(path, expected, {name: file.get_slice(name).get_shape() for name in file.keys()})
             arrays = {name: file.get_tensor(name) for name in expected}
     except (OSError, safetensors.SafetensorError) as error:
@@ -59,8 +134,7 @@ def load(path: Path) -> tuple[decoder.Decoder, Config, str]:
     digest = _digest(metadata["config"], arrays)
     if metadata.get("sha256", digest) != digest:
         raise WeightsError(f"{path} is damaged (checksum); install or train the weights again")
-    weights = tree.unflatten(jnp.asarray(x, jnp.float32) for x in arrays.values())
-    return weights, config, digest[:16]
+    return config, arrays, digest
 
 
 def _digest(architecture: str, arrays: dict[str, np.ndarray]) -> str:
@@ -79,6 +153,15 @@ def parse(metadata: dict[str, str], path: Path) -> Config:
         return parsed(json.loads(metadata["config"]))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} describes no model this version knows ({error})") from None
+
+
+def _parse_hand(metadata: dict[str, str], path: Path) -> Config | Picture:
+    if metadata.get("format") != HAND_FORMAT:
+        return parse(metadata, path)
+    try:
+        return parsed_picture(json.loads(metadata["config"])["picture"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path} describes no hand this version knows ({error})") from None
 
 
 def _check(path: Path, expected: dict[str, params.Param], found: dict[str, list[int]]) -> None:

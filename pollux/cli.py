@@ -351,7 +351,7 @@ def measured(machine: Any) -> Any:
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="spark or tiny.")],
+    recipe: Annotated[str, typer.Argument(help="spark, senses, picture, draw or tiny.")],
     out: Annotated[
         Path | None, typer.Option(help="Directory of the run; by default runs/RECIPE.")
     ] = None,
@@ -363,21 +363,36 @@ def train(
         typer.Option("--set", help="key=value, as in learning_rate=1e-3 or stages.0.steps=50."),
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Start from these weights.")] = None,
+    hand: Annotated[
+        Path | None, typer.Option(help="What draws, from `pollux train picture`, for draw.")
+    ] = None,
 ) -> None:
     """Train by a recipe (pollux/train/recipe.py).
 
     Public data is taken from the directory in POLLUX_DATA.
     """
     loop, recipes = training()
-    if recipe not in recipes.RECIPES:
-        raise RecipeError(f"no recipe {recipe!r}; there are {', '.join(recipes.RECIPES)}")
+    known = {**recipes.RECIPES, recipes.PICTURE.name: recipes.PICTURE}
+    if recipe not in known:
+        raise RecipeError(f"no recipe {recipe!r}; there are {', '.join(known)}")
     directory = out or Path("runs") / recipe
-    chosen = recipes.override(recipes.RECIPES[recipe], settings or [])
+    chosen = recipes.override(known[recipe], settings or [])
+    shown = f"numbers in {directory}/metrics.csv"
     try:
-        path = loop.train(chosen, directory, resume=resume, weights=weights)
+        if isinstance(chosen, recipes.PictureRecipe):
+            from pollux.train import picture
+
+            if weights or hand:
+                raise RecipeError(
+                    f"{recipe} begins with fresh weights: leave --weights, --hand out"
+                )
+            path = picture.train(chosen, directory, resume=resume)
+        else:
+            path = loop.train(chosen, directory, resume=resume, weights=weights, hand=hand)
+            shown = f"curves in {directory}/loss.png, {shown}"
     except KeyboardInterrupt as stop:
         fail(str(stop) or "interrupted; go on with --resume", 130)
-    typer.echo(f"{path}; curves in {directory}/loss.png, numbers in {directory}/metrics.csv")
+    typer.echo(f"{path}; {shown}")
 
 
 @app.command()

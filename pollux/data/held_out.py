@@ -21,6 +21,9 @@ WORDINGS = (  # of questions
     "What is there to read at {t}?",
     "Name what can be seen at {t}.",
     "Write down what they say at {t}.",
+    "Put {n} on paper for me.",
+    "I would love an illustration: {n}.",
+    "What would {n} be as a pictogram?",
 )
 
 

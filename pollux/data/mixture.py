@@ -16,6 +16,7 @@ import numpy as np
 from pollux import interleaved
 from pollux.data import (
     corpora,
+    drawing,
     facts,
     languages,
     passages,
@@ -100,7 +101,8 @@ def kit(tokenizer: Tokenizer, genres: tuple[str, ...], evaluation: bool = False)
     Questions of people come with the books; without, they are a stock of a few. Raises RecipeError
     where data are missing: what a recipe gives does not depend on what happens to be there.
     """
-    made_elsewhere = {"random", "languages", *passages.SOURCES, *senses.GENRES, tools.GENRE}
+    by_rule = {"random", "languages", tools.GENRE, drawing.GENRE}
+    made_elsewhere = {*by_rule, *passages.SOURCES, *senses.GENRES}
     arrays = {
         g: corpora.tokens(corpora.CORPORA[g], tokenizer) for g in genres if g not in made_elsewhere
     }
@@ -171,6 +173,8 @@ def document(
         return passages.collection(kit, rng, genre, budget, passages.pairs(genre))
     if genre == tools.GENRE:
         return tools.document(kit, rng)
+    if genre == drawing.GENRE:
+        return drawing.document(kit, rng)
     stated = _stated(kit, stage, rng, chinese=genre == "chinese" and rng.random() < 0.8)
     return skills.document(kit, rng, genre, budget, stated)
 
@@ -236,6 +240,8 @@ def question_about(
         return translations.translate(kit, rng, doc)
     if doc.genre == tools.GENRE:
         return tools.call(kit, rng, services.trained())
+    if doc.genre == drawing.GENRE:
+        return drawing.question(kit, rng)
     if doc.genre == "code" and stage.skills.get("point") and rng.random() < DEFINED:
         nowhere = rng.random() < UNDEFINED
         return skills.absent_definition(kit, rng) if nowhere else skills.define(kit, rng, doc)

@@ -16,6 +16,7 @@ import numpy as np
 from pollux import prompt
 from pollux.data import facts, wording
 from pollux.data.answers import NOWHERE, Answer
+from pollux.data.drawn import Drawings
 from pollux.data.facts import Fact, Vocabulary
 from pollux.tokenizer import Tokenizer
 
@@ -62,6 +63,7 @@ class Kit:
     corpora: dict[str, np.ndarray]
     vocabulary: Vocabulary
     questions: list[str]  # of people, none of the skills
+    drawings: Drawings | None = None
 
     def control(self, name: str) -> int:
         return self.tokenizer.control[name]

@@ -25,32 +25,39 @@ from pollux.data import mixture
 from pollux.errors import RecipeError, SpaceError, WeightsError
 from pollux.model import decoder
 from pollux.tokenizer import Tokenizer
+from pollux.train import hands
 from pollux.train import step as stepping
 from pollux.train.loss import Batch
 from pollux.train.metrics import Metrics
-from pollux.train.recipe import Recipe
-from pollux.train.saves import Saves
+from pollux.train.recipe import PictureRecipe, Recipe
+from pollux.train.saves import Saves, shapes
 
 
 def initial(recipe: Recipe, weights: Path | None) -> stepping.State:
-    """A fresh state, or one that starts from given weights, to which eyes and ears may be new."""
+    """A fresh state, or one that starts from given weights.
+
+    To these eyes and ears may be new, and image codes.
+    """
     declared, key = decoder.declare(recipe.config), jax.random.key(recipe.seed)
     if weights is None:
         return stepping.start(recipe, params.initialise(declared, key))
     given, config, _ = checkpoint.load(weights)
     new = {
-        sense: getattr(recipe.config, sense)
-        for sense in ("vision", "audio")
-        if getattr(config, sense) is None
+        name: getattr(recipe.config, name)
+        for name in ("vision", "audio", "picture")
+        if getattr(config, name) is None
     }
-    if _shapes(dataclasses.replace(config, **new)) != _shapes(recipe.config):
+    codes = recipe.config.image_codes if "picture" in new else config.image_codes
+    grown = dataclasses.replace(config, **new, image_codes=codes)
+    if _shapes(grown) != _shapes(recipe.config):
         raise RecipeError(
             f"{weights} is a {config.name} of other dimensions than {recipe.config.name}: "
             "name others, or change the recipe"
         )
     fresh = params.initialise(declared, key)
-    given = dataclasses.replace(given, **{sense: getattr(fresh, sense) for sense in new})
-    return stepping.start(recipe, given)
+    senses = {name: getattr(fresh, name) for name in new if name != "picture"}
+    rows = jnp.concatenate([given.embedding, fresh.embedding[config.embeddings :]])
+    return stepping.start(recipe, dataclasses.replace(given, **senses, embedding=rows))
 
 
 def _shapes(config: Config) -> dict[str, tuple[int, ...]]:
@@ -65,14 +72,16 @@ def train(
     *,
     resume: bool = False,
     weights: Path | None = None,
+    hand: Path | None = None,
     stop_after: int | None = None,
 ) -> Path:
     """Runs `recipe`, keeping everything in `directory`; returns the path of the weights.
 
-    `stop_after` ends the run early, after that step. Ctrl-C saves before it leaves.
+    `hand`: a file of what draws, for a recipe with image codes. `stop_after` ends the run early,
+    after that step. Ctrl-C saves before it leaves.
     """
     try:
-        return _train(recipe, directory, resume, weights, stop_after)
+        return _train(recipe, directory, resume, weights, hand, stop_after)
     except OSError as error:
         reason = error.strerror or error
         raise SpaceError(
@@ -81,18 +90,28 @@ def train(
 
 
 def _train(
-    recipe: Recipe, directory: Path, resume: bool, weights: Path | None, stop_after: int | None
+    recipe: Recipe,
+    directory: Path,
+    resume: bool,
+    weights: Path | None,
+    hand: Path | None,
+    stop_after: int | None,
 ) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     with Saves(directory) as saves:
         if saves.newest is not None:
             _check_goes_on(directory, recipe, saves.newest, resume)
-        tokenizer = Tokenizer.load()
+        tokenizer, draws = Tokenizer.load(), hands.taken(recipe, directory, hand, weights)
         genres = tuple(dict.fromkeys(g for stage in recipe.stages for g in stage.genres))
-        kit = mixture.kit(tokenizer, genres)
+        kit = hands.equipped(mixture.kit(tokenizer, genres), recipe, genres, draws)
         material = mixture.material_for(kit, genres)
-        state = initial(recipe, weights) if saves.newest is None else saves.restore(recipe)
-        _describe(directory, recipe)
+        if saves.newest is None:
+            state = initial(recipe, weights)
+        else:
+            state = saves.restore(
+                shapes(partial(stepping.start, recipe), decoder.declare(recipe.config))
+            )
+        describe(directory, recipe)
         first = int(state.step)
         with Interruption() as interruption, Metrics(directory, recipe, first) as metrics:
             for note in saves.notes:
@@ -103,7 +122,7 @@ def _train(
             )
     path = directory / f"{recipe.name}.safetensors"
     about = {"steps": str(int(state.step)), "recipe": recipe.name, "seed": str(recipe.seed)}
-    checkpoint.save(path, state.params, recipe.config, about)
+    checkpoint.save(path, state.params, recipe.config, about, draws)
     return path
 
 
@@ -165,7 +184,7 @@ class Interruption:
             signal.signal(signal.SIGINT, self.before)
 
 
-def _describe(directory: Path, recipe: Recipe) -> None:
+def describe(directory: Path, recipe: Recipe | PictureRecipe) -> None:
     """The resolved recipe beside what came of it."""
     beside = directory / "recipe.json.partial"
     beside.write_text(json.dumps(dataclasses.asdict(recipe), indent=1))

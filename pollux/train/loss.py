@@ -66,6 +66,7 @@ class Measures(NamedTuple):
     aloud: Float[Array, ""]  # nats per token read aloud
     seen: Float[Array, ""]  # share of answer tokens on pictures and film that rank first
     heard: Float[Array, ""]  # of those on recordings; of none, 0
+    drawn: Float[Array, ""]  # nats per image code
     load: Float[Array, "layers E"]
 
 
@@ -76,8 +77,12 @@ def loss(
     look_weight: float,
     text_weight: float,
     survey_weight: float,
+    draw_weight: float,
 ) -> tuple[Float[Array, ""], Measures]:
-    """Text positions weigh below 1, answer positions 1 or more: that tells them apart."""
+    """Text positions weigh below 1, answer positions 1 or more: that tells them apart.
+
+    Image codes are known by their ids. Many would do as well, so they have a loss of their own.
+    """
     rows, length = batch.tokens.shape
     state = read.empty_state(cfg, rows)
     got, _, read_load = decoder.read_chunk(
@@ -90,7 +95,9 @@ def loss(
     wanted = jnp.take_along_axis(scores, batch.target[:, None], -1)[:, 0]
     nll = jax.nn.logsumexp(scores, -1) - wanted
     aloud, seen, heard = batch.sensed()
-    taught, text = batch.weight >= 1, (batch.weight > 0) & (batch.weight < 1)
+    coded = batch.target >= cfg.vocab_size
+    taught, text = (batch.weight >= 1) & ~coded, (batch.weight > 0) & (batch.weight < 1)
+    of_codes = mean(nll, (batch.weight >= 1) & coded)
     asked = taught & ~aloud
     of_text, of_answer = mean(nll, text), mean(nll, batch.weight * asked)
     of_survey, first = survey.loss(
@@ -106,7 +113,7 @@ def loss(
     about = batch.passage[:, 1] > 0
     of_survey, surveyed = mean(of_survey, about), mean(first, about)
     total = mean(nll, batch.weight * taught) + text_weight * of_text + look_weight * looked
-    total += survey_weight * of_survey
+    total += survey_weight * of_survey + draw_weight * of_codes
     right = scores.argmax(-1) == batch.target
     return total, Measures(
         loss=total,
@@ -119,6 +126,7 @@ def loss(
         aloud=mean(nll, taught & aloud),
         seen=mean(right, asked & seen),
         heard=mean(right, asked & heard),
+        drawn=of_codes,
         load=jnp.concatenate([read_load, load]),
     )
 

@@ -31,6 +31,7 @@ COLUMNS = (
     "aloud",
     "seen",
     "heard",
+    "drawn",
     "busiest",
     "gradient",
     "tokens_per_s",
@@ -140,18 +141,23 @@ def event(step: int, **content) -> Any:
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of a metrics file; torn ones, such as the last of a killed run, are left out."""
+    """The rows of a metrics file; torn ones, such as the last of a killed run, are left out.
+
+    What an earlier version did not measure is 0.
+    """
     if not path.is_file():
         return []
     whole, _, _ = path.read_bytes().rpartition(b"\n")
+    header, *lines = csv.reader(whole.decode("utf-8", "replace").splitlines() or [""])
     rows: list[Row] = []
-    for row in csv.reader(whole.decode("utf-8", "replace").splitlines()):
+    for line in lines:
         try:
-            number, *values = int(row[0]), *map(float, row[1:])
+            number, *values = int(line[0]), *map(float, line[1:])
         except (IndexError, ValueError):
             continue
-        if len(values) == len(COLUMNS) - 1:
-            rows.append([number, *values])
+        if len(line) == len(header):
+            known = dict(zip(header[1:], values, strict=True))
+            rows.append([number, *(known.get(name, 0.0) for name in COLUMNS[1:])])
     return rows
 
 

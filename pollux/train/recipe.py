@@ -3,9 +3,9 @@
 
 import dataclasses
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from pollux.config import SENSES, SPARK, TINY, Config
+from pollux.config import DRAW, HAND, SENSES, SPARK, TINY, Config, Picture
 from pollux.data.stage import Stage
 from pollux.errors import RecipeError
 
@@ -28,11 +28,36 @@ class Recipe:
     look_weight: float = 0.5  # of the loss for where to look
     text_weight: float = 0.3  # of the loss for running text
     survey_weight: float = 0.3  # of the loss for the passage a question is about
+    draw_weight: float = 0.3  # of the loss for image codes
     checkpoint_seconds: float = 120.0
 
     @property
     def steps(self) -> int:
         return sum(stage.steps for stage in self.stages)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureRecipe:
+    """The same of what draws: pictures as codes and back (train/picture.py)."""
+
+    name: str
+    config: Picture
+    steps: int
+    rows: int = 32  # pictures a step
+    seed: int = 0
+    learning_rate: float = 2e-3
+    warmup_steps: int = 60
+    decay_share: float = 0.5
+    weight_decay: float = 0.01
+    gradient_norm: float = 1.0
+    beta_2: float = 0.98
+    edge_weight: float = 1.0  # of the loss for how neighbouring pixels differ
+    checkpoint_seconds: float = 120.0
+
+    def __post_init__(self):
+        for name in ("steps", "rows"):
+            if getattr(self, name) < 1:
+                raise RecipeError(f"{name} {getattr(self, name)} must be 1 or more")
 
 
 GENRES = {
@@ -67,12 +92,14 @@ SENSED = (
     replace(SHORT, genres={**GENRES, **MEDIA}, patches=1_536, sounds=1_536),
     replace(LONG, genres={**GENRES, **MEDIA}, patches=3_072, sounds=3_072),
 )
+DRAWN = tuple(replace(s, genres={**s.genres, "drawing": 4.0}) for s in SENSED)
 
 RECIPES = {
     r.name: r
     for r in (
         Recipe(name="spark", config=SPARK, stages=(SHORT, LONG)),
         Recipe(name="senses", config=SENSES, stages=SENSED),  # best from spark's weights
+        Recipe(name="draw", config=DRAW, stages=DRAWN),  # from weights of senses; needs a hand
         Recipe(  # a minute or two, without data from elsewhere: code and random text only
             name="tiny",
             config=TINY,
@@ -89,9 +116,12 @@ RECIPES = {
         ),
     )
 }
+PICTURE = PictureRecipe(name="picture", config=HAND, steps=2_000)
+
+AnyRecipe = TypeVar("AnyRecipe", Recipe, PictureRecipe)
 
 
-def override(recipe: Recipe, settings: list[str]) -> Recipe:
+def override(recipe: AnyRecipe, settings: list[str]) -> AnyRecipe:
     """`recipe` with settings like `learning_rate=1e-3` or `stages.0.steps=50` applied.
 
     Raises RecipeError where one is malformed, its key unknown or its value of another type.
@@ -101,13 +131,18 @@ def override(recipe: Recipe, settings: list[str]) -> Recipe:
         if not found:
             raise RecipeError(f"--set {setting}: write key=value, as in learning_rate=1e-3")
         recipe = _replaced(recipe, key.strip().split("."), text.strip(), setting)
+    if isinstance(recipe, Recipe):
+        _check_lengths(recipe)
+    return recipe
+
+
+def _check_lengths(recipe: Recipe) -> None:
     for number, stage in enumerate(recipe.stages):
         if stage.length % recipe.config.window:
             raise RecipeError(
                 f"stages.{number}.length {stage.length} must be a multiple of the window "
                 f"({recipe.config.window} tokens)"
             )
-    return recipe
 
 
 def _replaced(value: Any, path: list[str], text: str, setting: str) -> Any:

@@ -10,17 +10,16 @@ import json
 import os
 import shutil
 import zlib
-from functools import cached_property, partial
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import jax
 import orbax.checkpoint as orbax
 
 from pollux import params
 from pollux.errors import RecipeError, SpaceError
-from pollux.model import decoder
-from pollux.train import step as stepping
-from pollux.train.recipe import Recipe
 
 CHECKSUMS = "crc32.json"
 KEPT = 2
@@ -59,7 +58,7 @@ class Saves:
         """Its step."""
         return next(iter(self.steps), None)
 
-    def save(self, number: int, state: stepping.State) -> None:
+    def save(self, number: int, state: Any) -> None:
         """Raises SpaceError; the checkpoints before stay as they are."""
         try:
             self._make_sure_of_room(sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
@@ -75,12 +74,12 @@ class Saves:
                 "free space and go on with --resume"
             ) from None
 
-    def restore(self, recipe: Recipe) -> stepping.State:
-        """From the newest checkpoint that is whole. Raises RecipeError if none is.
+    def restore(self, wanted: Any) -> Any:
+        """From the newest checkpoint that is whole, with the shapes of `wanted`.
 
-        Newer ones are put aside, because Orbax saves nothing older than what it has.
+        Raises RecipeError if none is. Newer ones are put aside, because Orbax saves nothing older
+        than what it has.
         """
-        wanted = abstract(recipe)
         broken: dict[int, str] = {}
         for number in self.steps:
             path = self.directory / str(number)
@@ -125,13 +124,12 @@ class Saves:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def abstract(recipe: Recipe) -> stepping.State:
-    """The shapes of a state, without its arrays."""
-    weights = params.abstract(decoder.declare(recipe.config))
+def shapes(start: Callable[[Any], Any], declared: Any) -> Any:
+    """Of the state that `start` makes of weights, without its arrays."""
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
-        jax.eval_shape(partial(stepping.start, recipe), weights),
+        jax.eval_shape(start, params.abstract(declared)),
     )
 
 

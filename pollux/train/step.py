@@ -15,7 +15,7 @@ from pollux import sharding
 from pollux.model import decoder, moe
 from pollux.params import abstract, weights
 from pollux.train.loss import Batch, Measures, loss
-from pollux.train.recipe import Recipe
+from pollux.train.recipe import PictureRecipe, Recipe
 
 
 @weights
@@ -25,7 +25,7 @@ class State:
     step: jax.Array
 
 
-def schedule(recipe: Recipe) -> optax.Schedule:
+def schedule(recipe: Recipe | PictureRecipe) -> optax.Schedule:
     """Warm-up, a plateau, and a cosine to a fiftieth: a run can be prolonged at the plateau."""
     decay = max(1, int(recipe.steps * recipe.decay_share))
     rate, warm = recipe.learning_rate, min(recipe.warmup_steps, recipe.steps // 4 + 1)
@@ -37,7 +37,7 @@ def schedule(recipe: Recipe) -> optax.Schedule:
     return optax.join_schedules(pieces, [warm, max(warm, recipe.steps - decay)])
 
 
-def optimizer(recipe: Recipe) -> optax.GradientTransformation:
+def optimizer(recipe: Recipe | PictureRecipe) -> optax.GradientTransformation:
     return optax.chain(
         optax.clip_by_global_norm(recipe.gradient_norm),
         optax.adamw(
@@ -60,7 +60,7 @@ def step(recipe: Recipe, state: State, batch: Batch) -> tuple[State, Measures, j
     """The state after one batch, what was measured on it, and the norm of the gradient."""
 
     def of(params: decoder.Decoder) -> tuple[jax.Array, Measures]:
-        weights = recipe.look_weight, recipe.text_weight, recipe.survey_weight
+        weights = recipe.look_weight, recipe.text_weight, recipe.survey_weight, recipe.draw_weight
         return loss(params, recipe.config, batch, *weights)
 
     (_, measures), gradient = jax.value_and_grad(of, has_aux=True)(state.params)

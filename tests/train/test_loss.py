@@ -26,7 +26,13 @@ def weights(recipe):
 def measure(recipe, weights):
     """The measures of a batch, by the same compiled function for all."""
     measured = partial(
-        loss, weights, recipe.config, look_weight=0.5, text_weight=0.25, survey_weight=0.0
+        loss,
+        weights,
+        recipe.config,
+        look_weight=0.5,
+        text_weight=0.25,
+        survey_weight=0.0,
+        draw_weight=0.0,
     )
     compiled = jax.jit(measured)
     return lambda batch: Measures(*map(np.asarray, compiled(batch=batch)[1]))
@@ -139,7 +145,7 @@ def test_survey_counts_by_its_weight(recipe, weights, measure, copy_batch):
     batch = batch._replace(passage=batch.passage[::-1])
     without = measure(batch)
     assert without.survey > 1 and without.surveyed == 0
-    shares = {"look_weight": 0.5, "text_weight": 0.25, "survey_weight": 0.5}
+    shares = {"look_weight": 0.5, "text_weight": 0.25, "survey_weight": 0.5, "draw_weight": 0.0}
     counted = jax.jit(partial(loss, cfg=recipe.config, **shares))  # eager, its checks take long
     with_it = counted(weights, batch=batch)[1]
     np.testing.assert_allclose(with_it.loss, without.loss + 0.5 * without.survey, rtol=1e-5)

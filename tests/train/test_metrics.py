@@ -12,7 +12,7 @@ from pollux.train.loss import Measures
 from pollux.train.metrics import COLUMNS, Metrics
 from pollux.train.recipe import RECIPES
 
-ROW = "7,1.5,1.0,2.0,0.5,0.25,0.75,0.875,1.125,4.5,0.625,0.375,3.0,1000.0\r\n"
+ROW = "7,1.5,1.0,2.0,0.5,0.25,0.75,0.875,1.125,4.5,0.625,0.375,2.5,3.0,1000.0\r\n"
 HEADER = ",".join(COLUMNS) + "\r\n"
 
 
@@ -36,7 +36,7 @@ def test_a_plain_line_every_ten_seconds(tmp_path, capsys, monkeypatch):
     clock = iter(now + np.arange(1_000) * 4.0)
     monkeypatch.setattr(metrics.time, "monotonic", lambda: float(next(clock)))
     some = jnp.float32(1)
-    measured = Measures(*[some] * 10, load=jnp.ones((1, 1)))
+    measured = Measures(*[some] * 11, load=jnp.ones((1, 1)))
     with Metrics(tmp_path, RECIPES["tiny"], 0) as run:
         for number in range(1, 11):  # 4 s each
             run.add(number, measured, 1.0, 100)

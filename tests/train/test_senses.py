@@ -101,6 +101,7 @@ def recipe(senses):
         learning_rate=5e-3,
         warmup_steps=4,
         survey_weight=0.0,
+        draw_weight=0.0,
     )
 
 
