@@ -16,6 +16,7 @@ from pollux.engine import model as engine
 from pollux.engine import reader
 from pollux.engine.answer import Answer, Respondent
 from pollux.engine.batch import ask_many
+from pollux.engine.drawing import Drawing
 from pollux.engine.edit import replace, replace_lines
 from pollux.engine.reader import Progress, Report
 from pollux.engine.sampling import GREEDY, Sampling
@@ -40,6 +41,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Answer",
     "BusyError",
+    "Drawing",
     "Handle",
     "InputError",
     "Model",

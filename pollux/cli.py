@@ -47,13 +47,12 @@ app.add_typer(evals.app, name="eval")
 app.command("serve")(serving.serve)
 console = terminal.console
 
-Inputs = Annotated[
-    list[Path],
-    typer.Argument(
-        help="Files and directories (text, code, PDF; pictures, sound and film, with weights that "
-        "see and hear), - for standard input, or saved readings."
-    ),
-]
+GIVEN = typer.Argument(
+    help="Files and directories (text, code, PDF; pictures, sound and film, with weights that "
+    "see and hear), - for standard input, or saved readings."
+)
+Inputs = Annotated[list[Path], GIVEN]
+MaybeInputs = Annotated[list[Path] | None, GIVEN]
 Weights = Annotated[
     Path | None, typer.Option(help="A weights file; by default spark, from the package.")
 ]
@@ -168,10 +167,13 @@ def text_of(file: Path) -> str:
 
 @app.command()
 def ask(
-    inputs: Inputs,
     question: Annotated[
         list[str], typer.Option("-q", "--question", help="Several are answered together.")
     ],
+    inputs: MaybeInputs = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Save what is drawn, a PNG.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="A JSON object; of several questions, a list.")
     ] = False,
@@ -195,7 +197,7 @@ def ask(
     Skills: facts ("What is the access code for Berlin?"), quotations ("Quote the passage that
     begins ..."), places ("Where does it say ...?", "When did they say ...?", "Where is main
     defined?"). For any other question the passages that come to mind are shown. Files are read
-    once and kept: asked again, the reading is opened.
+    once and kept: asked again, the reading is opened. Weights that draw need none to draw.
     """
     from pollux import Sampling
 
@@ -207,15 +209,15 @@ def ask(
         top_p=top_p,
         stop=tuple(stop or ()),
     )
-    for text in question:
-        if not text.strip():
-            raise InputError(
-                "the question is empty; ask something, as in -q 'What is the secret word?'"
-            )
+    terminal.check_asked(question, inputs, output)
     view = view_of(media_resolution, fps, start, end)
     model = loaded(weights)
-    reading = opened(model, inputs, view, skip_unreadable)
-    if as_json:
+    if output:
+        terminal.check_drawing(output, question, model.loaded.config)
+    reading = opened(model, inputs or [], view, skip_unreadable)
+    if output:
+        terminal.show_drawn(model.ask(reading, question[0], sampling), output)
+    elif as_json:
         answers = model.ask_many(reading, question, sampling)
         found = [terminal.as_dict(*pair) for pair in zip(question, answers, strict=True)]
         typer.echo(json.dumps(found if len(found) > 1 else found[0], ensure_ascii=False))
@@ -436,10 +438,12 @@ def loaded(weights: Path | None) -> Any:
 
 def opened(model: Any, inputs: list[Path], view: View = VIEW, skip_unreadable: bool = False) -> Any:
     """A reading of the inputs: saved ones are opened, files are read unless they were before."""
-    from pollux import Reading
+    from pollux import Part, Reading
     from pollux.engine import shelf
     from pollux.media.inputs import open_parts
 
+    if not inputs:
+        return model.read(Part(name="prompt", kind="text"))
     saved = [path for path in inputs if path.is_dir() and path.suffix == ".reading"]
     files = [path for path in inputs if path not in saved]
     readings = [model.open(*saved)] if saved else []

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the commands that read and answer share: options, progress, how answers are printed."""
 
+import base64
 import dataclasses
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import rich.console
 import rich.progress
 import typer
 
+from pollux.config import Config
+from pollux.errors import InputError, SpaceError
+from pollux.media.png import png
 from pollux.media.resolution import Resolution
 from pollux.media.view import View, seconds_of
 
@@ -90,6 +95,67 @@ def show_stream(stream: Iterator[Any]) -> None:
         console.print("(cut at --max-tokens; give more to see the rest)", markup=False)
 
 
+def show_drawn(answer: Any, output: Path) -> None:
+    """Prints an answer, and saves its pictures: the first as `output`, OUTPUT-2 and so on.
+
+    InputError when it has none.
+    """
+    saved = 0
+    for part in answer.parts:
+        if isinstance(part, str):
+            typer.echo(part, nl=False)
+            continue
+        saved += 1
+        path = output if saved == 1 else output.with_stem(f"{output.stem}-{saved}")
+        beside = path.with_name(path.name + ".partial")
+        try:
+            beside.write_bytes(png(part.pixels))
+            beside.replace(path)
+        except OSError as error:
+            raise SpaceError(f"cannot write {path} ({error.strerror}): name another") from None
+        typer.echo(f" [{path}]", nl=False)
+    typer.echo("")
+    if not saved:
+        raise InputError("the answer has no picture: ask for one, as in -q 'Draw a red apple'")
+    if answer.finish == "max_tokens":
+        console.print("(cut at --max-tokens; give more to see the rest)", markup=False)
+
+
+def check_asked(questions: list[str], inputs: list[Path] | None, output: Path | None) -> None:
+    """InputError where there is nothing to ask, or nothing to ask of."""
+    if not all(text.strip() for text in questions):
+        raise InputError(
+            "the question is empty; ask something, as in -q 'What is the secret word?'"
+        )
+    if not inputs and not output:
+        raise InputError(
+            "nothing to read: name files, or have something drawn, as in "
+            "pollux ask -q 'Draw a red apple' -o out.png"
+        )
+
+
+def check_drawing(output: Path, questions: list[str], config: Config) -> None:
+    """InputError where pictures cannot be saved, or cannot be drawn."""
+    if config.picture is None:
+        raise InputError(
+            f"{config.name} has no image codes, so it cannot draw: name weights that can, "
+            "as in --weights runs/draw/draw.safetensors (pollux train draw)"
+        )
+    if output.suffix.lower() != ".png":
+        raise InputError(f"{output} must end in .png")
+    if len(questions) > 1:
+        raise InputError("ask one question when its pictures are to be saved")
+
+
 def as_dict(question: str, answer: Any) -> dict[str, Any]:
     """What --json prints."""
-    return {"question": question, **dataclasses.asdict(answer)}
+    parts = [part if isinstance(part, str) else picture_of(part) for part in answer.parts]
+    return {"question": question, **dataclasses.asdict(answer), "parts": parts}
+
+
+def picture_of(drawing: Any) -> dict[str, str]:
+    """For JSON, as in the API."""
+    return {
+        "mime_type": "image/png",
+        "data": base64.b64encode(png(drawing.pixels)).decode(),
+    }

@@ -58,6 +58,45 @@ def sensing(senses, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def drawing_weights(tmp_path_factory):
+    """A file of untrained weights of TINY that can draw."""
+    from dataclasses import replace
+
+    import jax
+
+    from pollux import checkpoint, params
+    from pollux.config import TINY, Picture
+    from pollux.model import decoder, picture
+
+    hand = Picture(channels=8, levels=(4, 3))
+    config = replace(TINY, name="tiny-draws", picture=hand, image_codes=hand.codes)
+    path = tmp_path_factory.mktemp("weights") / "draws.safetensors"
+    made = [
+        jax.jit(lambda key, declared=declared: params.initialise(declared, key))(jax.random.key(0))
+        for declared in (decoder.declare(config), picture.declare(hand))
+    ]
+    checkpoint.save(path, made[0], config, {}, made[1])
+    return path
+
+
+@pytest.fixture
+def wants_to_draw(monkeypatch):
+    """What is not trained is made to say a word, draw, say another, draw again and end."""
+    import numpy as np
+
+    from pollux.engine import answer, drawing
+
+    plan = [40, 9, *[None] * 65, 41, 9, *[None] * 65, 4]
+
+    def forced(model, said, logits):
+        if len(said) < len(plan) and (token := plan[len(said)]) is not None:
+            logits = np.where(np.arange(len(logits)) == token, logits, drawing.FORBIDDEN)
+        return drawing.in_turn(model, said, logits)
+
+    monkeypatch.setattr(answer, "in_turn", forced)
+
+
+@pytest.fixture(scope="session")
 def spark():
     """The model that ships, compiled once for all tests that ask it."""
     import pollux

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from pollux import prompt
+from pollux.config import DRAWN_CODES
 from pollux.engine import scan
 from pollux.engine.continuation import SETTLED, Advance, Continuation, Recall
+from pollux.engine.drawing import END, Drawing, drawing, in_turn, parts
 from pollux.engine.model import Loaded
 from pollux.engine.sampling import (
     GREEDY,
@@ -45,19 +47,21 @@ class Answer:
     """What was asked for, restated, and what the text says of it.
 
     `kind`: "answer"; "absent" (the text does not say it); "unsure", or "other" (no question for
-    this model): then `sources` are the passages recalled, best first.
+    this model): then `sources` are the passages recalled, best first. `parts`: the text and, where
+    the model drew, pictures among it; `text` is all of the text.
     """
 
     text: str
     kind: str
     sources: tuple[Source, ...]
     places: tuple[Place, ...]  # what the answer points at ("where", "when", "defined")
-    probability: float  # of the least sure token
+    probability: float  # of the least sure token of its text
     chosen: tuple[Chosen, ...]  # every token, the one that ends it included
     tokens: int
     question_tokens: int
     finish: str  # "end", "stop" (a stop sequence) or "max_tokens"
     seconds: float
+    parts: tuple[str | Drawing, ...] = ()
 
 
 @dataclass
@@ -68,6 +72,7 @@ class Said:
     chosen: list[Chosen] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
     places: dict[int, Place] = field(default_factory=dict)  # of the pointers among the tokens
+    drawn: list[tuple[int, Drawing]] = field(default_factory=list)  # after so much text
     cut: int | None = None  # characters before a stop sequence
     shown: str = ""
 
@@ -144,6 +149,10 @@ class Respondent:
                 settled = max(guessed.certainty, ends) >= self.settled
                 position = guessed if settled else (yield Recall(made, index))
                 guided = guide(said.tokens, position.logits) if guide else None
+                if self.model.hand is not None:
+                    guided = in_turn(
+                        self.model, said.tokens, position.logits if guided is None else guided
+                    )
                 said.chosen.append(choose(position.logits, sampling, rng, guided))
                 token = said.chosen[-1].token
                 said.looks.append(position.look)
@@ -156,6 +165,8 @@ class Respondent:
                     said.looks[-1] = np.array([at]), np.ones(1, np.float32)
                     said.places[len(said.tokens)] = self._place_before(at)
                 said.tokens.append(token)
+                if token == control[END] and self.model.hand is not None:
+                    self._draw(said)
                 if piece := self._piece(said, sampling.stop):
                     yield piece
                 enough = len(said.tokens) >= sampling.max_tokens or said.cut is not None
@@ -177,6 +188,11 @@ class Respondent:
             return ""
         piece, said.shown = text[len(said.shown) :], text
         return piece
+
+    def _draw(self, said: Said) -> None:
+        """Notes the picture that has just ended."""
+        codes = said.tokens[-DRAWN_CODES - 1 : -1]
+        said.drawn.append((len(self._render(said)), drawing(self.model, codes)))
 
     def _place_before(self, at: int) -> Place:
         """Of the last of the words that `at` follows."""
@@ -205,12 +221,12 @@ class Respondent:
     def _answer(self, said: Said, asked: np.ndarray, began: float) -> Answer:
         control = self.model.tokenizer.control
         text, kind = self._render(said), "answer"
-        least = min(chosen.probability for chosen in said.chosen)
+        least = min(chosen.probability for chosen in self._of_text(said))
         if control["<other>"] in said.tokens:
             text, kind = "", "other"
         elif control["<absent>"] in said.tokens:
             text, kind = not_there(text), "absent"
-        elif least < UNSURE:
+        elif least < UNSURE and not said.drawn:
             kind = "unsure"
         if kind in ("answer", "absent"):
             looks = said.copied(self.reading, control[MEDIA]) if kind == "answer" else []
@@ -230,7 +246,15 @@ class Respondent:
             question_tokens=len(asked),
             finish=finish,
             seconds=time.monotonic() - began,
+            parts=parts(text, said.drawn),
         )
+
+    def _of_text(self, said: Said) -> list[Chosen]:
+        """Not those of pictures: of codes many would do as well, and what ends one has to come."""
+        size, end = self.model.config.vocab_size, self.model.tokenizer.control[END]
+        if self.model.hand is None:
+            return said.chosen
+        return [one for one in said.chosen if one.token < size and one.token != end]
 
 
 def pointed_at(reading: Reading, words: Sequence[int], look: Look) -> int:

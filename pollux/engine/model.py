@@ -14,10 +14,10 @@ from jaxtyping import Array, Bool, Float, Int, Int8, UInt8
 
 from pollux import checkpoint
 from pollux.config import BLOCK, MEL_BINS, MEL_FRAMES, PATCH, Config
-from pollux.errors import WeightsError
+from pollux.errors import InputError, WeightsError
 from pollux.media.part import TEXT, Kind
 from pollux.memory.store import Shape
-from pollux.model import answer, audio, decoder, read, survey, vision
+from pollux.model import answer, audio, decoder, picture, read, survey, vision
 from pollux.ops import quant
 from pollux.ops.attention import MASKED
 from pollux.ops.recall import follow, weigh
@@ -139,6 +139,7 @@ class Loaded:
     config: Config
     tokenizer: Tokenizer
     fingerprint: str
+    hand: picture.Picture | None = None  # what draws, if the weights can
 
     @property
     def shape(self) -> Shape:
@@ -224,6 +225,13 @@ class Loaded:
         """(Rows, L Owns) -> Answered of L answers, through the weights together."""
         return jax.jit(partial(_answers, self.weights, self.config))
 
+    @cached_property
+    def draw(self):
+        """(codes [B, codes]) -> pixels [B, 64, 64, 3], of weights with a hand."""
+        if self.hand is None or self.config.picture is None:
+            raise InputError(f"{self.config.name} cannot draw: name weights that can (--weights)")
+        return jax.jit(partial(picture.decode, self.hand, self.config.picture))
+
     @property
     def query_heads(self) -> int:
         """Heads of all answer layers, side by side."""
@@ -241,14 +249,16 @@ class Loaded:
 def load(path: str | Path | None = None) -> Loaded:
     """The weights at `path`, or spark, which comes with the package."""
     default = files("pollux") / "weights" / "spark.safetensors"
-    weights, config, fingerprint = checkpoint.load(Path(path) if path else Path(str(default)))
+    file = Path(path) if path else Path(str(default))
+    weights, config, fingerprint = checkpoint.load(file)
     tokenizer = Tokenizer.load()
     if tokenizer.vocab_size != config.vocab_size:
         raise WeightsError(
             f"the weights know {config.vocab_size} tokens, the tokenizer {tokenizer.vocab_size}; "
             "train the weights with this tokenizer"
         )
-    return Loaded(weights, config, tokenizer, fingerprint)
+    hand = checkpoint.load_hand(file)[0] if config.picture else None
+    return Loaded(weights, config, tokenizer, fingerprint, hand)
 
 
 def no_media(cfg: Config, size: int) -> decoder.Media:

@@ -7,6 +7,7 @@ import numpy as np
 
 from pollux.errors import InputError
 
+FORBIDDEN = np.float32(-1e30)  # the logit of what may not come
 STOPS = 16  # sequences at most
 ALTERNATIVES = 20  # at most
 

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """An answer of the model as a candidate: text, reason to finish, sources, probabilities."""
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pollux.engine.answer import Answer
+from pollux.engine.drawing import Drawing
 from pollux.engine.sampling import Chosen
 from pollux.engine.source import Source
+from pollux.media.png import png
 from pollux.memory.place import bytes_between
 from pollux.memory.reading import Reading
 from pollux.serve import reply, wire
@@ -46,6 +49,9 @@ def made(context: Context, answer: Answer, index: int) -> reply.Candidate:
     mute = context.ran and context.form.grammar is None and answer.kind != "answer"
     text = "" if mute else whole_text(context, answer)
     finish = "MAX_TOKENS" if answer.finish == "max_tokens" else "STOP"
+    pictures = any(isinstance(part, Drawing) for part in answer.parts)
+    if not mute and (pictures or "TEXT" not in context.form.modalities):
+        return drawn(context, answer, index)
     parts = [wire.Part(text=text)]
     if context.ran:
         parts = [*context.ran, *([] if mute else parts)]
@@ -60,6 +66,29 @@ def made(context: Context, answer: Answer, index: int) -> reply.Candidate:
         grounding_metadata=None if mute else _grounding(context, answer, text),
         token_count=answer.tokens,
     )
+
+
+def drawn(context: Context, answer: Answer, index: int) -> reply.Candidate:
+    """The same where there are pictures: with text, if that was asked for too."""
+    texts = "TEXT" in context.form.modalities
+    parts = [part for part in answer.parts if texts or isinstance(part, Drawing)]
+    finish = "MAX_TOKENS" if answer.finish == "max_tokens" else "STOP"
+    logprobs = [chosen.logprob for chosen in answer.chosen]
+    return reply.Candidate(
+        content=wire.Content(role="model", parts=[*context.ran, *map(_part, parts)]),
+        index=index,
+        finish_reason=finish if parts else "NO_IMAGE",
+        avg_logprobs=sum(logprobs) / len(logprobs),
+        logprobs_result=_logprobs(context, answer.chosen) if context.logprobs else None,
+        token_count=answer.tokens,
+    )
+
+
+def _part(part: str | Drawing) -> wire.Part:
+    if isinstance(part, str):
+        return wire.Part(text=part)
+    data = base64.b64encode(png(part.pixels)).decode()
+    return wire.Part(inline_data=wire.Blob(mime_type="image/png", data=data))
 
 
 def called(context: Context, answer: Answer, index: int, function: Function) -> reply.Candidate:
@@ -176,7 +205,8 @@ def _logprobs(context: Context, chosen: Sequence[Chosen]) -> reply.LogprobsResul
     names = {number: name for name, number in tokenizer.control.items()}
 
     def told(token: int, logprob: float) -> reply.TokenLogprob:
-        text = names.get(token) or tokenizer.decode([token])
+        code = token - tokenizer.vocab_size
+        text = names.get(token) or (f"<image {code}>" if code >= 0 else tokenizer.decode([token]))
         return reply.TokenLogprob(token=text, token_id=token, log_probability=logprob)
 
     return reply.LogprobsResult(

@@ -225,7 +225,8 @@ def _told(
 ) -> Iterator[Event]:
     """One answer: pieces of its text, then the whole, as far as both may be told."""
     asked, guard = ready.asked, safety.Guard(ready.asked.blocked_from)
-    quiet = function is not None or bool(ready.context.ran)
+    # Pictures come with the whole, between its texts.
+    quiet = function is not None or bool(ready.context.ran) or asked.form.pictures
     for piece in handle:
         if isinstance(piece, Answer):
             context = ready.context
@@ -259,6 +260,7 @@ class Exchange:
         self.feedback: reply.PromptFeedback | None = None
         self.said: defaultdict[int, str] = defaultdict(str)  # text of candidates, by index
         self.tokens = 0  # of finished candidates
+        self.drawn = 0  # of them in pictures
 
     def response(self, candidates: list[reply.Candidate]) -> reply.GenerateContentResponse:
         total = self.prompt_tokens.total()
@@ -273,7 +275,7 @@ class Exchange:
                 cached_content_token_count=self.cached_tokens.total() or None,
                 prompt_tokens_details=usage.details(self.prompt_tokens),
                 cache_tokens_details=usage.details(self.cached_tokens) or None,
-                candidates_tokens_details=usage.details(Counter(TEXT=self.tokens)),
+                candidates_tokens_details=usage.details(usage.of_answers(self.tokens, self.drawn)),
             ),
             model_version=self.hub.model_name,
             response_id=self.response_id,
@@ -316,6 +318,7 @@ class Exchange:
             self.feedback = event
         else:
             self.tokens += event.token_count or 0
+            self.drawn += usage.drawn(event.content.parts)
 
     async def whole(
         self, request: Request, body: wire.GenerateContentRequest

@@ -13,13 +13,13 @@ from typing import Any
 import llguidance
 import numpy as np
 
+from pollux.engine.sampling import FORBIDDEN
 from pollux.serve.errors import invalid, missing
 from pollux.serve.wire import FunctionDeclaration, GenerationConfig
 from pollux.tokenizer import Tokenizer
 
 Guide = Callable[[Sequence[int], np.ndarray], np.ndarray]
 
-FORBIDDEN = np.float32(-1e30)
 FORMATS = {"date-time", "date", "time", "duration", "email", "uuid", "ipv4", "ipv6", "hostname"}
 DEPTH = 32  # of a schema
 SCHEMA_BYTES = 65_536

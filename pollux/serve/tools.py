@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pollux.engine.drawing import BEGIN
+from pollux.engine.sampling import FORBIDDEN
 from pollux.serve import grammar, wire
 from pollux.serve.errors import invalid, missing
 from pollux.serve.grammar import Guide
@@ -42,15 +44,33 @@ def check_tools(tools: Sequence[wire.Tool] | None) -> list[wire.FunctionDeclarat
 
 def check_config(config: wire.GenerationConfig) -> None:
     """ApiError for what this server cannot make."""
-    for modality in config.response_modalities or ():
-        if modality.upper() not in ("TEXT", "MODALITY_UNSPECIFIED"):
-            raise missing(f"the response modality {modality[:40]!r}", "spark answers in text")
-    if config.speech_config or config.image_config:
-        raise missing("speechConfig and imageConfig", "spark answers in text")
+    if config.speech_config:
+        raise missing("speechConfig", "this server answers in text and pictures")
+    if config.image_config:
+        raise missing("imageConfig", "pictures are 64 x 64 pixels")
     if config.response_format:
         raise missing("responseFormat", "give responseMimeType and responseJsonSchema")
     if config.logprobs is not None and not config.response_logprobs:
         raise invalid("logprobs needs responseLogprobs", "generationConfig.logprobs")
+
+
+def modalities(hub: Hub, config: wire.GenerationConfig) -> frozenset[str]:
+    """TEXT, IMAGE or both: what an answer may consist of. ApiError for what the model cannot."""
+    asked = {modality.upper() for modality in config.response_modalities or ()}
+    asked -= {"MODALITY_UNSPECIFIED"}
+    accepted = ["TEXT", "IMAGE"] if hub.model.hand is not None else ["TEXT"]
+    if others := sorted(asked - {*accepted}):
+        raise invalid(
+            f"the response modalities {', '.join(others)[:80]} are not supported by the model; "
+            f"{hub.model_name} accepts {', '.join(accepted)}",
+            "generationConfig.responseModalities",
+        )
+    if "IMAGE" in asked and grammar.of_config(config):
+        raise invalid(
+            "an answer with pictures cannot have a responseMimeType",
+            "generationConfig.responseMimeType",
+        )
+    return frozenset(asked or {"TEXT"})
 
 
 class Form:
@@ -60,13 +80,20 @@ class Form:
         config = body.generation_config or wire.GenerationConfig()
         self.declared = check_tools(body.tools)
         check_config(config)
+        self.modalities = modalities(hub, config)
         self.hub, self.grammar = hub, grammar.of_config(config)
         self.presence = config.presence_penalty or 0.0
         self.frequency = config.frequency_penalty or 0.0
 
+    @property
+    def pictures(self) -> bool:
+        return "IMAGE" in self.modalities
+
     def guide(self) -> Guide | None:
         """For one answer; None where the model is free."""
         guides: list[Guide] = []
+        if self.hub.model.hand is not None and not self.pictures:
+            guides.append(_without(self.hub.model.tokenizer.control[BEGIN]))
         if self.presence or self.frequency:
             guides.append(_penalised(self.presence, self.frequency))
         if self.grammar is not None:
@@ -80,6 +107,13 @@ class Form:
             return logits
 
         return all_of_them
+
+
+def _without(token: int) -> Guide:
+    def never(said: Sequence[int], logits: np.ndarray) -> np.ndarray:
+        return np.where(np.arange(len(logits)) == token, FORBIDDEN, logits)
+
+    return never
 
 
 def _penalised(presence: float, frequency: float) -> Guide:

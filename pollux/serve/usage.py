@@ -4,10 +4,11 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
+from pollux.config import DRAWN_CODES
 from pollux.engine.answer import question_tokens
 from pollux.memory.manifest import PartSpan
 from pollux.memory.reading import Reading
-from pollux.serve import reply
+from pollux.serve import reply, wire
 from pollux.serve.errors import invalid
 from pollux.serve.hub import Hub
 from pollux.serve.library import Piece
@@ -60,6 +61,15 @@ def unread(hub: Hub, pieces: Iterable[Piece], check: Callable[[], None]) -> Coun
         check()
         counted[MODALITIES.get(piece.kind, "TEXT")] += hub.library.count(piece, check=check)
     return counted
+
+
+def drawn(parts: Iterable[wire.Part]) -> int:
+    """Tokens of the pictures among them, with those that begin and end each."""
+    return sum(DRAWN_CODES + 2 for part in parts if part.inline_data)
+
+
+def of_answers(tokens: int, drawn: int) -> Counter[str]:
+    return Counter({"TEXT": tokens - drawn, **({"IMAGE": drawn} if drawn else {})})
 
 
 def details(counted: Counter[str]) -> list[reply.ModalityTokenCount]:

@@ -198,7 +198,7 @@ def test_function_responses_are_context(client):
     [
         {"tools": [{"google_search": {}}]},
         {"tools": [{"url_context": {}}]},
-        {"response_modalities": ["IMAGE"]},
+        {"speech_config": {"language_code": "en-US"}},
     ],
 )
 def test_what_is_left_out_is_said(client, config):
