@@ -78,7 +78,7 @@ def test_mistakes_are_one_line(run, weights, drawing_weights, tmp_path):
         ((weights, *DRAW, "-o", out), "tiny has no image codes, so it cannot draw"),
         ((drawing_weights, *DRAW, "-o", tmp_path / "out.jpg"), "must end in .png"),
         ((drawing_weights, *DRAW, "-q", "And a key.", "-o", out), "ask one question"),
-        ((drawing_weights, *DRAW, "-o", out), "the answer has no picture"),
+        ((drawing_weights, *DRAW, "-o", out, "--max-tokens", 4), "the answer has no picture"),
         ((drawing_weights, *DRAW), "nothing to read: name files, or have something drawn"),
     ):
         code, _, err = run(*given)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pollux import params
+from pollux.config import Picture
 from pollux.model import decoder
 from pollux.train.loss import Measures, loss, mean
 
@@ -151,6 +152,22 @@ def test_survey_counts_by_its_weight(recipe, weights, measure, copy_batch):
     np.testing.assert_allclose(with_it.loss, without.loss + 0.5 * without.survey, rtol=1e-5)
     nothing = measure(batch._replace(passage=0 * batch.passage))
     assert nothing.survey == nothing.surveyed == 0
+
+
+def test_image_codes_have_a_loss_of_their_own(recipe, weights, measure, copy_batch):
+    """They are no answers that are right or wrong, and weigh what they are told to."""
+    hand = Picture(channels=4, levels=(4, 3))
+    cfg = dataclasses.replace(recipe.config, vocab_size=244, picture=hand, image_codes=12)
+    batch = copy_batch(0)
+    batch = batch._replace(target=jnp.minimum(batch.target, 243).at[5].set(250))
+    shares = {"look_weight": 0.5, "text_weight": 0.25, "survey_weight": 0.0, "draw_weight": 0.5}
+    got = jax.jit(partial(loss, cfg=cfg, **shares))(weights, batch=batch)[1]
+    others = measure(batch._replace(weight=batch.weight.at[5].set(0.0)))
+    alone = measure(batch._replace(weight=jnp.zeros_like(batch.weight).at[5].set(1.0)))
+    np.testing.assert_allclose(got.drawn, alone.answer, rtol=1e-5)
+    np.testing.assert_allclose([got.answer, got.right], [others.answer, others.right], rtol=1e-5)
+    np.testing.assert_allclose(got.loss, others.loss + 0.5 * got.drawn, rtol=1e-5)
+    assert others.drawn == alone.drawn == 0
 
 
 def test_load_is_that_of_every_layer(recipe, measure, copy_batch):
