@@ -53,6 +53,9 @@ GIVEN = typer.Argument(
 )
 Inputs = Annotated[list[Path], GIVEN]
 MaybeInputs = Annotated[list[Path] | None, GIVEN]
+Drawn = Annotated[
+    Path | None, typer.Option("-o", "--output", help="Save what is drawn, as in out.png.")
+]
 Weights = Annotated[
     Path | None, typer.Option(help="A weights file; by default spark, from the package.")
 ]
@@ -171,9 +174,7 @@ def ask(
         list[str], typer.Option("-q", "--question", help="Several are answered together.")
     ],
     inputs: MaybeInputs = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Save what is drawn, a PNG.")
-    ] = None,
+    output: Drawn = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="A JSON object; of several questions, a list.")
     ] = False,

@@ -134,7 +134,7 @@ def test_recipes_hold_together(recipe):
     assert recipe is RECIPES[recipe.name]
     assert recipe.config is PRESETS[recipe.config.name]
     for stage in recipe.stages:
-        others = {*passages.SOURCES, *senses.GENRES, "random", "languages", tools.GENRE}
+        others = {*passages.SOURCES, *senses.GENRES, "random", "languages", tools.GENRE, "drawing"}
         assert {*stage.genres} <= {*corpora.CORPORA, *others}
         assert {*stage.skills} <= {"find", "absent", "quote", "point", "other", "passage"}
         assert stage.supervised < stage.rows * stage.length
