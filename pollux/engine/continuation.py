@@ -74,6 +74,7 @@ class Continuation:
         self.keys = np.zeros((heads, cfg.recall_top_k), np.int64)  # that mattered last
         self.ends = np.zeros_like(self.keys)  # of their parts: nothing goes on beyond
         self.totals: np.ndarray = np.zeros(self.keys.shape, np.float32)
+        self.told: Sequence[Sequence[int]] = ()  # of each token of `advance`: not to be recalled
 
     @property
     def capacity(self) -> int:
@@ -88,7 +89,10 @@ class Continuation:
         padded = np.pad(np.asarray(tokens, np.int32), (0, size - len(tokens)))
         self.tokens[self.used : self.used + size] = padded
         self.next = self.keys + np.arange(1, size + 1)[:, None, None]
-        self.held = scan.hold(self.reading, self.next, self.next < self.ends)
+        there = self.next < self.ends
+        for i, told in enumerate(self.told):
+            there[i] &= ~np.isin(self.next[i], told)
+        self.held = scan.hold(self.reading, self.next, there)
         used = np.asarray(self.used, np.int32)
         return Lane(padded, used, self.held, self.totals, self.followed, self.sharper)
 
@@ -113,10 +117,13 @@ class Continuation:
         here = slice(index, index + 1)
         self.recalled, self.keys, self.totals = index, hits.position, hits.total
         self.ends = self.reading.ends_of(self.keys)
+        there = hits.total > scan.NOTHING
+        for told in self.told[index : index + 1]:
+            there &= ~np.isin(self.keys, told)
         return Row(
             self.x[here],
             Queries(*(x[here] for x in self.queries)),
-            scan.hold(self.reading, self.keys[None], hits.total[None] > scan.NOTHING),
+            scan.hold(self.reading, self.keys[None], there[None]),
             hits.total[None],
             self._followed(index - 1) if index else self.followed,
             np.asarray(self.used + index, np.int32),

@@ -90,6 +90,46 @@ def test_what_was_guessed_wrong_is_forgotten(model, parts, everything):
     assert np.array_equal(made.look[0], again.look[0])
 
 
+def test_what_is_told_is_not_recalled(model, parts, everything):
+    """Neither of all keys nor of those that go on."""
+    tokens, question = everything
+    plain, barred = (begun(model, model.read(*parts), tokens[:question]) for _ in range(2))
+    for made in (plain, barred):
+        made.advance([int(tokens[question - 1])])
+    positions, weights = plain.recall(0).look
+    told = int(positions[weights.argmax()])
+    barred.told = [[told]]
+    positions, weights = barred.recall(0).look
+    assert told in positions and weights[positions == told].max() == 0 < weights.max()
+    for made in (plain, barred):
+        made.keep(1)
+    barred.told = [[], positions + 2]
+    following = tokens[question : question + 2].tolist()
+    assert plain.advance(following)[1].look[1].max() > 0
+    assert barred.advance(following)[1].look[1].max() == 0
+
+
+def test_a_line_that_may_be_dropped_is_held_back(model, parts):
+    """While it begins as one before; dropped, nothing of it is left."""
+    respondent = Respondent(model.loaded, model.read(*parts))
+    encode, newline = model.loaded.tokenizer.encode, model.loaded.tokenizer.newline
+    first, second = " the codes are 17.\n", " the codes are 18.\n"
+    said, shown = Said(), ""
+    for token in map(int, [*encode(first), *encode(second), *encode(" the codes are")]):
+        said.tokens.append(token)
+        said.recalled.append(len(said.tokens))
+        shown += respondent._piece(said, ())
+    assert shown.rstrip() == "The codes are 17.\nThe codes are 18."
+    start = said.again(newline)
+    assert start == len(encode(first)) + len(encode(second))
+    (told,) = said.told(model.loaded.tokenizer, said.tokens[-1:])
+    here = len(encode(" the codes are"))
+    assert told == [said.recalled[here], said.recalled[len(encode(first)) + here]]
+    said.end(start - 1)
+    assert respondent._render(said) == "The codes are 17.\nThe codes are 18."
+    assert said.again(newline) is None
+
+
 def test_keys_that_go_on_are_scored_as_in_a_scan(model, parts, everything):
     """What comes after the keys that were best has the sums that scoring every key gives it."""
     tokens, question = everything
