@@ -3,9 +3,10 @@
 
 Several are answered on a line each: what is asked for again, then the text's own words on it. The
 end of a line is taught where the text goes on. What earlier lines went on with after the same words
-is not recalled again (pollux.prompt.told): all values of one thing end with a line that finds none. In a chain (after the variable tracking of RULER,
-Hsieh et al. 2024) the lines are its steps, back from a variable to its number: each begins with
-what the line before ended with, so each step is recall of what follows.
+is not recalled again (pollux.prompt.told): all values of one thing end with a line that finds none.
+In a chain (after the variable tracking of RULER, Hsieh et al. 2024) the lines are its steps, back
+from a variable to its number: each begins with what the line before ended with, so each step is
+recall of what follows.
 """
 
 from collections.abc import Sequence

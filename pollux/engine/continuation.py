@@ -124,7 +124,7 @@ class Continuation:
             self.x[here],
             Queries(*(x[here] for x in self.queries)),
             scan.hold(self.reading, self.keys[None], there[None]),
-            hits.total[None],
+            np.where(there, hits.total, scan.NOTHING)[None],
             self._followed(index - 1) if index else self.followed,
             np.asarray(self.used + index, np.int32),
             self.sharper,
