@@ -69,7 +69,8 @@ WISHES = (
 PARTICIPLES = (
     "given,stated,named,found,listed,noted,quoted,told,mentioned,recorded,contained,included,"
     "set out,described,announced,used,printed,shown,reported,specified,indicated,"
-    "written down,referred to,spoken of,laid down,introduced,cited,kept,hidden,buried,repeated,defined"
+    "written down,referred to,spoken of,laid down,introduced,cited,kept,hidden,"
+    "buried,repeated,defined"
 ).split(",")
 BEFORE_PLACES = ("in", "in", "in", "within", "by", "somewhere in", "throughout", "inside")
 ARTICLES = ("the", "the", "the", "this", "our", "your", "that")
