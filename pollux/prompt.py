@@ -27,7 +27,7 @@ def question(tokenizer: Tokenizer, text: str) -> np.ndarray:
 
 
 def told(tokens: Sequence[int], places: Sequence[int], newline: int, item: int) -> list[int]:
-    """Where the answer went on before, after the same words at the beginning of a line.
+    """Tokens with which earlier lines went on after the same words, read in the document.
 
     There nothing new is to be had: what else the text says of the same is elsewhere. `places[i]`:
     where in the reading token i stands, below 0 where it does not. Lines that begin with `item`
@@ -40,4 +40,4 @@ def told(tokens: Sequence[int], places: Sequence[int], newline: int, item: int) 
     if not line or line[0] == item:
         return []
     same = [at + len(line) for at in starts if list(tokens[at : at + len(line)]) == line]
-    return [places[i] for i in same if places[i] >= 0]
+    return [i for i in same if places[i] >= 0]

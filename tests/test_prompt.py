@@ -16,13 +16,13 @@ PLACES = [-1, 40, 41, 42]
         ([], []),
         ([5], []),  # no line before
         (LINE, []),  # a new line begins as any other
-        ([*LINE, 5], [40]),
-        ([*LINE, 5, 6], [41]),
+        ([*LINE, 5], [1]),
+        ([*LINE, 5, 6], [2]),
         ([*LINE, 5, 9], []),  # it goes on otherwise
-        ([*LINE, 5, 6, 7], [42]),  # the end of the line
+        ([*LINE, 5, 6, 7], [3]),  # the end of the line
         ([*LINE, 6], []),
-        ([*LINE, 5, 8, 9, NEWLINE, 5], [40, 51]),
-        ([*LINE, *LINE, 5], [40, 51]),
+        ([*LINE, 5, 8, 9, NEWLINE, 5], [1, 5]),
+        ([*LINE, *LINE, 5], [1, 5]),
     ],
 )
 def test_told(tokens, told):

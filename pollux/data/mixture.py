@@ -66,7 +66,7 @@ STOCK = (  # questions of people, for a recipe that needs no data
 class Supervised(NamedTuple):
     """A position whose next token is trained, and the range [start, end) to recall it from.
 
-    `told`: positions of the document that earlier lines of the answer went on from.
+    `told`: not to be recalled, what earlier lines of the answer went on with.
     """
 
     at: int
@@ -285,7 +285,7 @@ def _lay_out(kit: Kit, stage: Stage, rng, doc: Document, pieces) -> Row:
         first = position + len(asked) - 1  # predicts the first token of the answer
         chain = isinstance(answer, Chain)
         again = answer.again if chain else restated(asked, answer)
-        told = _told(kit, answer)
+        told = _told(kit, answer, first + 1)
         supervised = []
         for i, (token, look) in enumerate(zip(answer.tokens, answer.looks, strict=True)):
             recalled = look or i in answer.begins or token in kit.tokenizer.control.values()
@@ -319,14 +319,15 @@ def _lay_out(kit: Kit, stage: Stage, rng, doc: Document, pieces) -> Row:
     return Row(flat, owner, answers, text, surveyed, aloud, media)
 
 
-def _told(kit: Kit, answer: Answer) -> list[tuple[int, ...]]:
-    """Of each token of an answer, what is not to be recalled any more."""
+def _told(kit: Kit, answer: Answer, begin: int) -> list[tuple[int, ...]]:
+    """Of each token of an answer that begins there, what is not to be recalled any more."""
     places = [look[0] if look else -1 for look in answer.looks]
     newline, item = kit.tokenizer.newline, int(kit.tokenizer.encode("-")[0])
-    return [
-        tuple(prompt.told(answer.tokens[:i], places, newline, item)[-TOLD:])
+    told = [
+        prompt.told(answer.tokens[:i], places, newline, item)[-TOLD:]
         for i in range(len(answer.tokens))
     ]
+    return [(*(places[i] for i in said), *(begin + i for i in said)) for said in told]
 
 
 def restated(asked: np.ndarray, answer: Answer) -> list[int | None]:
@@ -386,7 +387,7 @@ def batch(
     supervised = sorted(s.shifted(i * stage.length) for i, s in chosen)
     table = np.zeros((stage.supervised, 5))
     table[: len(chosen)] = [s[:5] for s in supervised]
-    told = np.full((stage.supervised, TOLD), stage.rows * stage.length, np.int32)
+    told = np.full((stage.supervised, 2 * TOLD), stage.rows * stage.length, np.int32)
     for one, s in zip(told, supervised, strict=False):
         one[: len(s.told)] = s.told
     return {

@@ -9,6 +9,7 @@ from a variable to its number: each begins with what the line before ended with,
 recall of what follows.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -21,16 +22,18 @@ from pollux.data.answers import Chain
 from pollux.data.facts import Fact, Vocabulary
 from pollux.data.skills import Document, Kit, Stated
 
-SEVERAL = 0.4  # of the questions that find a fact are about several
+SEVERAL = 0.45  # of the questions that find a fact are about several
 MOST = 5  # of them in one question
 ALIKE = 0.6  # of those are about the same of several owners,
 BY_OWNER = 0.6  # and of these name it once where they can: "the code for A, B and C"
 INSIDE = 0.4  # of the facts that belong together have the owner's name inside: "the secret A code"
-REWORDED = 0.2  # of the facts are asked for in other words than the text's
-OF_NUMBER = 0.4  # of these differ by singular and plural only
+REWORDED = 0.3  # of the facts are asked for in other words than the text's
+OF_NUMBER = 0.6  # of these differ by singular and plural only
 PLACED = 0.5  # of the questions for all values say where these are "given in the text"
 MORE = 0.6  # of the documents have a fact of several values, chains, or owners of the same
 OF_MORE = 0.3  # of the questions that find something in those are about these
+ONE_ALONE = 0.4  # of the things of several values have one, "one of the codes is 17", and
+ASKED_AS_ONE = 0.7  # of those it is asked for as such: "what is the code?"
 ABSENT_STEP = 0.15  # of the questions about chains begin at what is nowhere
 SHARED = ("for", "of", "in", "at")
 VALUE_STATEMENTS = (
@@ -96,7 +99,8 @@ def _values(known: Vocabulary, rng: np.random.Generator, chinese: bool) -> list[
         phrase = f"{owner}的{attribute}"
     options = CHINESE_VALUE_STATEMENTS if chinese else VALUE_STATEMENTS
     statement = known.pick(rng, options)
-    values = {known.value(rng, chinese) for _ in range(int(rng.integers(1, 6)))}
+    count = 1 if rng.random() < ONE_ALONE else int(rng.integers(2, 6))
+    values = {known.value(rng, chinese) for _ in range(count)}
     one = Fact(owner, attribute, phrase, "", chinese, kind="values")
     return [
         (replace(one, value=v), statement if rng.random() < 0.6 else known.pick(rng, options))
@@ -173,9 +177,10 @@ def find(kit: Kit, rng: np.random.Generator, doc: Document):
         return None
     count = 1 if rng.random() > SEVERAL else int(rng.integers(2, MOST + 1))
     chosen = [plain[i] for i in rng.permutation(len(plain))[:count]]
-    alike = [one for one in plain if one.fact.attribute == chosen[0].fact.attribute]
+    most = Counter(one.fact.attribute for one in plain).most_common(1)[0][0]
+    alike = [one for one in plain if one.fact.attribute == most]
     if count > 1 and len(alike) > 1 and rng.random() < ALIKE:
-        last = _alike(plain, chosen[0].fact)
+        last = _alike(plain, alike[0].fact)
         by_owner = len(last) > 1 and rng.random() < BY_OWNER
         alike = last if by_owner else alike
         chosen = [alike[i] for i in rng.permutation(len(alike))[:count]]
@@ -208,12 +213,21 @@ def values(kit: Kit, rng: np.random.Generator, doc: Document):
     _, group = next(groupby(several, key=lambda stated: stated.fact.phrase))
     chosen = list(group)
     chinese = chosen[0].fact.chinese
+    if not (chosen[1:] or chinese) and rng.random() < ASKED_AS_ONE:
+        return skills.find(kit, rng, doc, [_as_one(chosen[0])])
     options = CHINESE_VALUE_QUESTIONS if chinese else VALUE_QUESTIONS
     text = kit.vocabulary.pick(rng, options)
     if not chinese and rng.random() < PLACED:
         text = text.replace("{p}", "{p}" + wording.placed(rng))
     text = skills.sentence(text, chosen[0].fact.phrase)
     return skills.asked(kit, text, skills.told(kit, doc, chosen))
+
+
+def _as_one(stated: Stated) -> Stated:
+    """Of several that might be there: asked for in the singular."""
+    fact = stated.fact
+    phrase = fact.phrase.replace(fact.attribute, other_number(fact.attribute))
+    return stated._replace(fact=replace(fact, phrase=phrase, kind="one"))
 
 
 def trace(kit: Kit, rng: np.random.Generator, doc: Document):

@@ -11,7 +11,7 @@ import numpy as np
 
 from pollux import prompt
 from pollux.engine import scan
-from pollux.engine.continuation import SETTLED, Advance, Continuation, Recall
+from pollux.engine.continuation import SETTLED, Advance, Continuation, Recall, Told
 from pollux.engine.model import Loaded
 from pollux.engine.sampling import (
     GREEDY,
@@ -73,13 +73,14 @@ class Said:
     cut: int | None = None  # characters before a stop sequence
     shown: str = ""
 
-    def told(self, tokenizer: Tokenizer, ahead: Sequence[int]) -> list[list[int]]:
+    def told(self, tokenizer: Tokenizer, ahead: Sequence[int]) -> list[Told]:
         """For each of the tokens `ahead`, the first of which is the last one said: see prompt."""
         places, item = [*self.recalled, *[-1] * len(ahead)], int(tokenizer.encode("-")[0])
-        return [
+        told = [
             prompt.told([*self.tokens, *ahead[1:i]], places, tokenizer.newline, item)
             for i in range(1, len(ahead) + 1)
         ]
+        return [Told([places[i] for i in said], said) for said in told]
 
     def again(self, newline: int) -> int | None:
         """Where the last line begins, if so far an earlier one begins the same."""
@@ -182,9 +183,7 @@ class Respondent:
                     at = pointed_at(self.reading, said.tokens, position.look)
                     said.looks[-1] = np.array([at]), np.ones(1, np.float32)
                     said.places[len(said.tokens)] = self._place_before(at)
-                positions, weights = position.look
-                far = weights.max() > position.near.max()
-                said.recalled.append(int(positions[weights.argmax()]) if far else -1)
+                said.recalled.append(made.origin(position, token))
                 said.tokens.append(token)
                 if piece := self._piece(said, sampling.stop):
                     yield piece

@@ -166,6 +166,7 @@ def _visible(batch: Batch, key: Float[Array, "N K"], value: Float[Array, "N V"])
     if batch.told is not None:
         each = jnp.arange(len(at))[:, None]
         document = document.at[each, batch.told].set(False, mode="drop")
+        own = own.at[each, batch.told].set(False, mode="drop")
     apart = segment + row * (segment.max() + 1)  # no row goes on in the next
     return answer.Visible(
         key=key,

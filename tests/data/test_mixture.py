@@ -75,8 +75,9 @@ def check_answer(kit, row, answer):
     assert last + 2 == len(row.tokens) or row.segment[last + 2] != row.segment[first]
     for at, target, weight, start, end, told in answer:
         assert row.tokens[at + 1] == target
-        assert not row.segment[list(told)].any() and len(told) <= mixture.TOLD
-        assert start not in told or row.segment[start]
+        read, said = told[: len(told) // 2], told[len(told) // 2 :]
+        assert not row.segment[list(read)].any() and len(read) == len(said) <= mixture.TOLD
+        assert all(first < i <= at for i in said) and not {start, *said} & {*read}
         assert weight in (mixture.RESTATED_WEIGHT, mixture.ANSWER_WEIGHT)
         if (start, end) == skills.NOWHERE:
             assert target == control["<absent>"] and weight == mixture.ANSWER_WEIGHT
@@ -226,7 +227,7 @@ def test_shapes_never_change(kit):
         "target": ((200,), np.int32),
         "weight": ((200,), np.float32),
         "look": ((200, 2), np.int32),
-        "told": ((200, mixture.TOLD), np.int32),
+        "told": ((200, 2 * mixture.TOLD), np.int32),
         "question": (mixture.SURVEYED, np.int32),
         "passage": ((mixture.SURVEYED[0], 2), np.int32),
     }

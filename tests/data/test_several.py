@@ -84,7 +84,9 @@ def test_values(kit, seed, chinese):
     rng = np.random.default_rng(seed)
     stated = several._values(kit.vocabulary, rng, chinese)
     doc = document(kit, rng, stated, "chinese" if chinese else "books")
-    question, answer = several.values(kit, rng, doc)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(several, "ASKED_AS_ONE", 0.0)
+        question, answer = several.values(kit, rng, doc)
     text, lines = asked(kit, (question, answer))
     assert stated[0][0].phrase.lower() in text.lower()
     assert len({fact.value for fact, _ in stated}) == len(stated) == len(lines) - 1
@@ -96,10 +98,20 @@ def test_values(kit, seed, chinese):
             assert doc.tokens[look[0]] == token
     said = [i for i, token in enumerate(answer.tokens) if token == kit.tokenizer.newline]
     starts = [stated.after for stated in doc.facts]
+    again = phrase_length(kit, stated)
+    lines_begin = [0, *(at + 1 for at in said)]
     for line, at in enumerate(said, 1):  # behind the phrase, which is said again
-        assert mixture._told(kit, answer)[at + 1 + phrase_length(kit, stated)] == tuple(
-            starts[:line]
-        )
+        there = (*starts[:line], *(1_000 + begin + again for begin in lines_begin[:line]))
+        assert mixture._told(kit, answer, 1_000)[at + 1 + again] == there
+
+
+def test_one_of_several_that_might_be_there(kit):
+    rng, fact = np.random.default_rng(0), Fact("A", "keys", "the keys for A", "17", kind="values")
+    doc = document(kit, rng, [(fact, "One of {p} was {v}.")])
+    made = [asked(kit, several.values(kit, rng, doc)) for _ in range(40)]
+    singular = [(text, lines) for text, lines in made if "key for A" in text]
+    assert 14 < len(singular) < 36
+    assert {" the key for A was 17."} == {line for _, lines in singular for line in lines}
 
 
 def phrase_length(kit, stated):

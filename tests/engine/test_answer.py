@@ -12,7 +12,7 @@ import pollux
 from pollux import Sampling
 from pollux.engine import scan
 from pollux.engine.answer import Respondent, Said, pointed_at, question_tokens
-from pollux.engine.continuation import Continuation
+from pollux.engine.continuation import Continuation, Told
 from pollux.engine.model import Queries
 from pollux.model import decoder
 from pollux.ops import quant
@@ -98,15 +98,18 @@ def test_what_is_told_is_not_recalled(model, parts, everything):
         made.advance([int(tokens[question - 1])])
     positions, weights = plain.recall(0).look
     told = int(positions[weights.argmax()])
-    barred.told = [[told]]
+    barred.told = [Told([told], [])]
     positions, weights = barred.recall(0).look
     assert told in positions and weights[positions == told].max() == 0 < weights.max()
     for made in (plain, barred):
         made.keep(1)
-    barred.told = [[], positions + 2]
+    barred.told = [Told([], []), Told((positions + 2).tolist(), [])]
     following = tokens[question : question + 2].tolist()
     assert plain.advance(following)[1].look[1].max() > 0
     assert barred.advance(following)[1].look[1].max() == 0
+    barred.told = [Told([], []), Told([], [0])]
+    near = [made.advance(following)[1].near[made.first] for made in (plain, barred)]
+    assert near[0] > 0 == near[1]
 
 
 def test_a_line_that_may_be_dropped_is_held_back(model, parts):
@@ -124,7 +127,8 @@ def test_a_line_that_may_be_dropped_is_held_back(model, parts):
     assert start == len(encode(first)) + len(encode(second))
     (told,) = said.told(model.loaded.tokenizer, said.tokens[-1:])
     here = len(encode(" the codes are"))
-    assert told == [said.recalled[here], said.recalled[len(encode(first)) + here]]
+    assert told.said == [here, len(encode(first)) + here]
+    assert told.read == [said.recalled[i] for i in told.said]
     said.end(start - 1)
     assert respondent._render(said) == "The codes are 17.\nThe codes are 18."
     assert said.again(newline) is None
