@@ -6,6 +6,8 @@ The one renderer, for training, answering and evaluation:
 `<question> text <answer> text <end>`, the question and its answer in another.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pollux.tokenizer import Tokenizer
@@ -22,3 +24,20 @@ def question(tokenizer: Tokenizer, text: str) -> np.ndarray:
     control = tokenizer.control
     ids = tokenizer.encode(text.strip())
     return np.concatenate([[control["<question>"]], ids, [control["<answer>"]]]).astype(np.int32)
+
+
+def told(tokens: Sequence[int], places: Sequence[int], newline: int, item: int) -> list[int]:
+    """Tokens with which earlier lines went on after the same words, read in the document.
+
+    There nothing new is to be had: what else the text says of the same is elsewhere. `places[i]`:
+    where in the reading token i stands, below 0 where it does not. Lines that begin with `item`
+    are looked up each by itself.
+    """
+    if newline not in tokens:
+        return []
+    starts = [0, *(i for i, token in enumerate(tokens, 1) if token == newline)]
+    line = list(tokens[starts.pop() :])
+    if not line or line[0] == item:
+        return []
+    same = [at + len(line) for at in starts if list(tokens[at : at + len(line)]) == line]
+    return [i for i in same if places[i] >= 0]

@@ -134,6 +134,8 @@ JOINED = (
     (", ", " as well as "),
 )
 CHINESE_JOINED = (("和", "和"), ("、", "和"), ("，", "，"), ("、", "以及"), ("、", "、"))
+HEX = "0123456789abcdef"
+IDENTIFIERS = 0.06  # of owners and of values
 SIGNS = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789-"
 
 
@@ -202,6 +204,8 @@ class Vocabulary:
         if chinese:
             first = self.pick(rng, self.chinese)
             return first + (self.pick(rng, self.chinese) if rng.random() < 0.4 else "")
+        if rng.random() < IDENTIFIERS:
+            return self.identifier(rng)
         match rng.integers(8):
             case 0 | 1 | 2:
                 return self.pick(rng, self.names)
@@ -215,6 +219,8 @@ class Vocabulary:
                 return f"{self.pick(rng, self.lower)}-{self.pick(rng, self.lower)}"
 
     def value(self, rng: np.random.Generator, chinese: bool = False) -> str:
+        if rng.random() < IDENTIFIERS:
+            return self.identifier(rng)
         match rng.integers(10):
             case 0 | 1 | 2 | 3 | 4:
                 return self.digits(rng, int(rng.integers(3, 10)))
@@ -231,6 +237,11 @@ class Vocabulary:
                 ids = rng.integers(300, self.tokenizer.vocab_size, int(rng.integers(2, 6)))
                 text = self.tokenizer.decode(ids).replace("\ufffd", "").replace("\n", " ")
                 return text.strip(" .。,") or self.digits(rng, 5)
+
+    def identifier(self, rng: np.random.Generator) -> str:
+        """Long ones as machines give: groups of digits and letters."""
+        sizes = rng.integers(3, 13, int(rng.integers(2, 6)))
+        return "-".join("".join(rng.choice(list(HEX), size)) for size in sizes)
 
     def attribute(self, rng: np.random.Generator, chinese: bool = False) -> str:
         if chinese:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import grain
 import numpy as np
 
-from pollux import interleaved
+from pollux import interleaved, prompt
 from pollux.data import (
     corpora,
     drawing,
@@ -51,6 +51,7 @@ UNDEFINED = 0.2  # and of these for one that is nowhere
 ANSWERS = 0.9  # of the supervised positions at most: the rest is running text
 ALOUD = 1 / 3  # of them at most are read aloud: words just seen or heard
 ALOUD_WEIGHT = 4.0  # there are few
+TOLD = 6  # earlier lines that begin alike, at most
 STOCK = (  # questions of people, for a recipe that needs no data
     "How many of them were there?",
     "Who is it?",
@@ -64,17 +65,26 @@ STOCK = (  # questions of people, for a recipe that needs no data
 
 
 class Supervised(NamedTuple):
-    """A position whose next token is trained, and the range [start, end) to recall it from."""
+    """A position whose next token is trained, and the range [start, end) to recall it from.
+
+    `told`: not to be recalled, what earlier lines of the answer went on with.
+    """
 
     at: int
     target: int
     weight: float
     start: int  # as in train.loss.Batch: end 0 is anywhere, below 0 nothing
     end: int
+    told: tuple[int, ...] = ()
 
     def shifted(self, by: int) -> "Supervised":
         look = by * (self.end > 0)
-        return self._replace(at=self.at + by, start=self.start + look, end=self.end + look)
+        return self._replace(
+            at=self.at + by,
+            start=self.start + look,
+            end=self.end + look,
+            told=tuple(by + at for at in self.told),
+        )
 
 
 @dataclass(frozen=True)
@@ -281,13 +291,14 @@ def _lay_out(kit: Kit, stage: Stage, rng, doc: Document, pieces) -> Row:
         first = position + len(asked) - 1  # predicts the first token of the answer
         chain = isinstance(answer, Chain)
         again = answer.again if chain else restated(asked, answer)
+        told = _told(kit, answer, first + 1)
         supervised = []
         for i, (token, look) in enumerate(zip(answer.tokens, answer.looks, strict=True)):
             recalled = look or i in answer.begins or token in kit.tokenizer.control.values()
             weight = ANSWER_WEIGHT if recalled else RESTATED_WEIGHT
             asked_at = again[i]
             own = (0, 0) if asked_at is None else (position + asked_at, position + asked_at + 1)
-            supervised.append(Supervised(first + i, token, weight, *(look or own)))
+            supervised.append(Supervised(first + i, token, weight, *(look or own), told[i]))
         answers.append([s for s in supervised if s.at + 1 < stage.length])
         if answer.passage:
             words = range(position + 1, position + len(asked) - 1)  # between control tokens
@@ -312,6 +323,17 @@ def _lay_out(kit: Kit, stage: Stage, rng, doc: Document, pieces) -> Row:
         media = interleaved.fitted(doc.media, stage.length)
         aloud = [Supervised(at, token, ALOUD_WEIGHT, 0, 0) for at, token in doc.aloud]
     return Row(flat, owner, answers, text, surveyed, aloud, media)
+
+
+def _told(kit: Kit, answer: Answer, begin: int) -> list[tuple[int, ...]]:
+    """Of each token of an answer that begins there, what is not to be recalled any more."""
+    places = [look[0] if look else -1 for look in answer.looks]
+    newline, item = kit.tokenizer.newline, int(kit.tokenizer.encode("-")[0])
+    told = [
+        prompt.told(answer.tokens[:i], places, newline, item)[-TOLD:]
+        for i in range(len(answer.tokens))
+    ]
+    return [(*(places[i] for i in said), *(begin + i for i in said)) for said in told]
 
 
 def restated(asked: np.ndarray, answer: Answer) -> list[int | None]:
@@ -368,8 +390,12 @@ def batch(
     made = rows(kit, stage, rng, material)
     chosen = _supervised(made, stage, rng)
     question, passage = _surveyed(made, stage, rng)
+    supervised = sorted(s.shifted(i * stage.length) for i, s in chosen)
     table = np.zeros((stage.supervised, 5))
-    table[: len(chosen)] = sorted(s.shifted(i * stage.length) for i, s in chosen)
+    table[: len(chosen)] = [s[:5] for s in supervised]
+    told = np.full((stage.supervised, 2 * TOLD), stage.rows * stage.length, np.int32)
+    for one, s in zip(told, supervised, strict=False):
+        one[: len(s.told)] = s.told
     return {
         "tokens": np.stack([r.tokens for r in made]).astype(np.int32),
         "segment": np.stack([r.segment for r in made]).astype(np.int32),
@@ -377,6 +403,7 @@ def batch(
         "target": table[:, 1].astype(np.int32),
         "weight": table[:, 2].astype(np.float32),
         "look": table[:, 3:].astype(np.int32),
+        "told": told,
         "question": question,
         "passage": passage,
         **interleaved.tables([r.media for r in made], stage.patches, stage.sounds),

@@ -2,11 +2,14 @@
 """Questions about facts: one, several at once, all values of one, or where a chain of them leads.
 
 Several are answered on a line each: what is asked for again, then the text's own words on it. The
-end of a line is taught where the text goes on. In a chain (after the variable tracking of RULER,
-Hsieh et al. 2024) the lines are its steps, back from a variable to its number: each begins with
-what the line before ended with, so each step is recall of what follows.
+end of a line is taught where the text goes on. What earlier lines went on with after the same words
+is not recalled again (pollux.prompt.told): all values of one thing end with a line that finds none.
+In a chain (after the variable tracking of RULER, Hsieh et al. 2024) the lines are its steps, back
+from a variable to its number: each begins with what the line before ended with, so each step is
+recall of what follows.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -19,14 +22,18 @@ from pollux.data.answers import Chain
 from pollux.data.facts import Fact, Vocabulary
 from pollux.data.skills import Document, Kit, Stated
 
-SEVERAL = 0.3  # of the questions that find a fact are about several
+SEVERAL = 0.45  # of the questions that find a fact are about several
 MOST = 5  # of them in one question
-ALIKE = 0.4  # of those are about owners of the same: "the code for A, B and C"
-REWORDED = 0.2  # of the facts are asked for in other words than the text's
-OF_NUMBER = 0.4  # of these differ by singular and plural only
-PLACED = 0.3  # of the questions for all values say where these are "given in the text"
-MORE = 0.5  # of the documents have a fact of several values, chains, or owners of the same
-OF_MORE = 0.2  # of the questions that find something in those are about these
+ALIKE = 0.6  # of those are about the same of several owners,
+BY_OWNER = 0.6  # and of these name it once where they can: "the code for A, B and C"
+INSIDE = 0.4  # of the facts that belong together have the owner's name inside: "the secret A code"
+REWORDED = 0.3  # of the facts are asked for in other words than the text's
+OF_NUMBER = 0.6  # of these differ by singular and plural only
+PLACED = 0.5  # of the questions for all values say where these are "given in the text"
+MORE = 0.6  # of the documents have a fact of several values, chains, or owners of the same
+OF_MORE = 0.3  # of the questions that find something in those are about these
+ONE_ALONE = 0.4  # of the things of several values have one, "one of the codes is 17", and
+ASKED_AS_ONE = 0.7  # of those it is asked for as such: "what is the code?"
 ABSENT_STEP = 0.15  # of the questions about chains begin at what is nowhere
 SHARED = ("for", "of", "in", "at")
 VALUE_STATEMENTS = (
@@ -83,7 +90,7 @@ def with_more(
 
 
 def _values(known: Vocabulary, rng: np.random.Generator, chinese: bool) -> list[tuple[Fact, str]]:
-    """A fact that is stated with 2 to 4 values."""
+    """A fact that is stated with 1 to 5 values."""
     owner, attribute = known.owner(rng, chinese), known.attribute(rng, chinese)
     if not chinese:
         attribute = plural(attribute)
@@ -92,7 +99,8 @@ def _values(known: Vocabulary, rng: np.random.Generator, chinese: bool) -> list[
         phrase = f"{owner}的{attribute}"
     options = CHINESE_VALUE_STATEMENTS if chinese else VALUE_STATEMENTS
     statement = known.pick(rng, options)
-    values = {known.value(rng, chinese) for _ in range(int(rng.integers(2, 5)))}
+    count = 1 if rng.random() < ONE_ALONE else int(rng.integers(2, 6))
+    values = {known.value(rng, chinese) for _ in range(count)}
     one = Fact(owner, attribute, phrase, "", chinese, kind="values")
     return [
         (replace(one, value=v), statement if rng.random() < 0.6 else known.pick(rng, options))
@@ -107,6 +115,9 @@ def _owners(known: Vocabulary, rng: np.random.Generator, chinese: bool) -> list[
         attribute = plural(attribute)
     owners = sorted({known.owner(rng) for _ in range(int(rng.integers(3, MOST + 1)))})
     phrases = {owner: f"the {attribute} {before} {owner}" for owner in owners}
+    if rng.random() < INSIDE:
+        first = " ".join(known.pick(rng, facts.ADJECTIVES) for _ in range(int(rng.integers(1, 3))))
+        phrases = {owner: f"the {first} {owner} {attribute}" for owner in owners}
     statement = wording.statement(rng)
     return [(Fact(o, attribute, p, known.value(rng)), statement) for o, p in phrases.items()]
 
@@ -166,10 +177,14 @@ def find(kit: Kit, rng: np.random.Generator, doc: Document):
         return None
     count = 1 if rng.random() > SEVERAL else int(rng.integers(2, MOST + 1))
     chosen = [plain[i] for i in rng.permutation(len(plain))[:count]]
-    alike = _alike(plain, chosen[0].fact)
+    most = Counter(one.fact.attribute for one in plain).most_common(1)[0][0]
+    alike = [one for one in plain if one.fact.attribute == most]
     if count > 1 and len(alike) > 1 and rng.random() < ALIKE:
+        last = _alike(plain, alike[0].fact)
+        by_owner = len(last) > 1 and rng.random() < BY_OWNER
+        alike = last if by_owner else alike
         chosen = [alike[i] for i in rng.permutation(len(alike))[:count]]
-        return skills.find(kit, rng, doc, chosen, owners=True)
+        return skills.find(kit, rng, doc, chosen, owners=by_owner)
     return skills.find(kit, rng, doc, [_reworded(kit, rng, stated) for stated in chosen])
 
 
@@ -193,17 +208,26 @@ def _alike(plain: Sequence[Stated], fact: Fact) -> list[Stated]:
 
 
 def values(kit: Kit, rng: np.random.Generator, doc: Document):
-    """All that the text says of one thing, in its order; which comes next cannot be looked up."""
+    """All that the text says of one thing, in its order."""
     several = [stated for stated in doc.facts if stated.fact.kind == "values"]
     _, group = next(groupby(several, key=lambda stated: stated.fact.phrase))
     chosen = list(group)
     chinese = chosen[0].fact.chinese
+    if not (chosen[1:] or chinese) and rng.random() < ASKED_AS_ONE:
+        return skills.find(kit, rng, doc, [_as_one(chosen[0])])
     options = CHINESE_VALUE_QUESTIONS if chinese else VALUE_QUESTIONS
     text = kit.vocabulary.pick(rng, options)
     if not chinese and rng.random() < PLACED:
         text = text.replace("{p}", "{p}" + wording.placed(rng))
     text = skills.sentence(text, chosen[0].fact.phrase)
     return skills.asked(kit, text, skills.told(kit, doc, chosen))
+
+
+def _as_one(stated: Stated) -> Stated:
+    """Of several that might be there: asked for in the singular."""
+    fact = stated.fact
+    phrase = fact.phrase.replace(fact.attribute, other_number(fact.attribute))
+    return stated._replace(fact=replace(fact, phrase=phrase, kind="one"))
 
 
 def trace(kit: Kit, rng: np.random.Generator, doc: Document):

@@ -228,7 +228,7 @@ def listed(kit: Kit, rng: np.random.Generator, words: Sequence[str], chinese: bo
 
 
 def told(kit: Kit, doc: Document, chosen: Sequence[Stated], owners: bool = False) -> Answer:
-    """A line for each. One recalls from its own place where nothing else is said as it is.
+    """A line for each; of all values of one thing a last line that finds no more of them.
 
     `owners`: these alone stand one after another in the question.
     """
@@ -241,14 +241,16 @@ def told(kit: Kit, doc: Document, chosen: Sequence[Stated], owners: bool = False
         if owners:
             owner = kit.tokenizer.encode(" " + stated.fact.owner)
             answer.begins.add(len(answer.tokens) - len(owner))
-        others = [s for s in chosen if s.fact.phrase == stated.fact.phrase and s is not stated]
         until = _sentence_end(kit, doc.tokens, stated.end)
         for at in range(stated.after, until):
-            said = doc.tokens[stated.after : at]
-            same = (np.array_equal(doc.tokens[s.after : s.after + len(said)], said) for s in others)
-            answer.add([doc.tokens[at]], None if any(same) else (at, at + 1))
+            answer.add([doc.tokens[at]], (at, at + 1))
         ended = doc.tokens[until : until + 1] == kit.tokenizer.newline
         end = (until, until + 1) if ended else None
+    if chosen[0].fact.kind == "values":
+        answer.add([kit.tokenizer.newline], end)
+        answer.begins.add(len(answer.tokens))
+        answer.add(phrase_tokens(kit, chosen[0].fact)).add([kit.control("<absent>")], NOWHERE)
+        end = None
     return answer.add([kit.control("<end>")], end)
 
 

@@ -67,21 +67,23 @@ WISHES = (
     ),
 )
 PARTICIPLES = (
-    "given",
-    "stated",
-    "named",
-    "found",
-    "listed",
-    "noted",
-    "written down",
-    "quoted",
-    "told",
+    "given,stated,named,found,listed,noted,quoted,told,mentioned,recorded,contained,included,"
+    "set out,described,announced,used,printed,shown,reported,specified,indicated,"
+    "written down,referred to,spoken of,laid down,introduced,cited,kept,hidden,"
+    "buried,repeated,defined"
+).split(",")
+BEFORE_PLACES = ("in", "in", "in", "within", "by", "somewhere in", "throughout", "inside")
+ARTICLES = ("the", "the", "the", "this", "our", "your", "that")
+WHICH_PLACES = tuple(
+    "whole given present long following above attached same current entire original complete last "
+    "uploaded first enclosed old".split()
 )
-PLACES = (
-    *("in the text", "in this document", "in the file", "in here", "in the book", "in the notes"),
-    *("above", "there", "somewhere in it", "on these pages", "in the material", "in what you read"),
+PLACES = tuple(
+    "text document file book notes material passage source context transcript letter report story "
+    "chapter manuscript input content page archive paper pages lines".split()
 )
-PLACED = 0.12  # of the questions say where it is "given in the text"
+SHORT_PLACES = ("above", "there", "in here", "somewhere in it", "in what you read", "earlier")
+PLACED = 0.3  # of the questions say where it is "given in the text"
 ENDS = ("?", "?", "?", ".", ".", "", "", "!", " ?", "??", "...")
 CHINESE_GREETINGS = (
     *[""] * 8,
@@ -226,8 +228,13 @@ def _english(rng: np.random.Generator) -> str:
 
 def placed(rng: np.random.Generator) -> str:
     """ " given in the text" and the like, to be put behind what is asked for."""
-    which = pick(rng, ("", "", "that is ", "as "))
-    return f" {which}{pick(rng, PARTICIPLES)} {pick(rng, PLACES)}"
+    which, said = pick(rng, ("", "", "", "that is ", "as ")), pick(rng, PARTICIPLES)
+    if rng.random() < 0.2:
+        return f" {which}{said} {pick(rng, SHORT_PLACES)}"
+    place = pick(rng, PLACES)
+    if rng.random() < 0.5:
+        place = f"{pick(rng, WHICH_PLACES)} {place}"
+    return f" {which}{said} {pick(rng, BEFORE_PLACES)} {pick(rng, ARTICLES)} {place}"
 
 
 def statement(rng: np.random.Generator, chinese: bool = False) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from pollux import prompt
 from pollux.config import DRAWN_CODES
 from pollux.engine import scan
-from pollux.engine.continuation import SETTLED, Advance, Continuation, Recall
+from pollux.engine.continuation import SETTLED, Advance, Continuation, Recall, Told
 from pollux.engine.drawing import END, Drawing, drawing, in_turn, parts
 from pollux.engine.model import Loaded
 from pollux.engine.sampling import (
@@ -30,6 +30,7 @@ from pollux.errors import InputError, ReadingError
 from pollux.interleaved import MEDIA
 from pollux.memory.place import Place, place_of
 from pollux.memory.reading import Reading
+from pollux.tokenizer import Tokenizer
 
 UNSURE = 0.35  # an answer with a token below this probability is called unsure (docs/spark.md)
 QUESTION_TOKENS = 16_384
@@ -71,10 +72,33 @@ class Said:
     tokens: list[int] = field(default_factory=list)
     chosen: list[Chosen] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
+    recalled: list[int] = field(default_factory=list)  # where in the reading; -1 for elsewhere
     places: dict[int, Place] = field(default_factory=dict)  # of the pointers among the tokens
     drawn: list[tuple[int, Drawing]] = field(default_factory=list)  # after so much text
     cut: int | None = None  # characters before a stop sequence
     shown: str = ""
+
+    def told(self, tokenizer: Tokenizer, ahead: Sequence[int]) -> list[Told]:
+        """For each of the tokens `ahead`, the first of which is the last one said: see prompt."""
+        places, item = [*self.recalled, *[-1] * len(ahead)], int(tokenizer.encode("-")[0])
+        told = [
+            prompt.told([*self.tokens, *ahead[1:i]], places, tokenizer.newline, item)
+            for i in range(1, len(ahead) + 1)
+        ]
+        return [Told([places[i] for i in said], said) for said in told]
+
+    def again(self, newline: int) -> int | None:
+        """Where the last line begins, if so far an earlier one begins the same."""
+        starts = [0, *(i for i, token in enumerate(self.tokens, 1) if token == newline)]
+        start = starts.pop()
+        line = self.tokens[start:]
+        same = (self.tokens[at : at + len(line)] == line for at in starts)
+        return start if line and any(same) else None
+
+    def end(self, count: int) -> None:
+        """Drops all but so many tokens; the one after them counts as the end."""
+        del self.tokens[count:], self.recalled[count:], self.chosen[count + 1 :]
+        del self.looks[count + 1 :]
 
     def copied(self, reading: Reading, media: int) -> list[Look]:
         """Of each look only the positions that hold what was said; of a pointer's, all.
@@ -139,11 +163,12 @@ class Respondent:
         self, asked: np.ndarray, sampling: Sampling, said: Said, guide: Guide | None
     ) -> Work:
         """Appends each token to `said`, control tokens included, `<end>` not."""
-        control = self.model.tokenizer.control
+        control, newline = self.model.tokenizer.control, self.model.tokenizer.newline
         rng = np.random.default_rng(sampling.seed)
         made = Continuation(self.model, self.reading, self.stretches, asked, sampling.max_tokens)
         chunk = [int(asked[-1])]
         while True:
+            made.told = said.told(self.model.tokenizer, chunk)
             for index, guessed in enumerate((yield Advance(made, chunk))):
                 ends = 0.0 if guide else np.exp(logprobs(guessed.logits)[control["<end>"]])
                 settled = max(guessed.certainty, ends) >= self.settled
@@ -158,12 +183,16 @@ class Respondent:
                 said.looks.append(position.look)
                 if token == control["<end>"]:
                     return
+                if token == control["<absent>"] and (start := said.again(newline)) is not None:
+                    said.end(start - 1)  # nothing more of the same
+                    return
                 if token in (control["<place>"], control["<time>"]):
                     if settled:  # for the token; which of many places it is, is not
                         position, settled = (yield Recall(made, index)), False
                     at = pointed_at(self.reading, said.tokens, position.look)
                     said.looks[-1] = np.array([at]), np.ones(1, np.float32)
                     said.places[len(said.tokens)] = self._place_before(at)
+                said.recalled.append(made.origin(position, token))
                 said.tokens.append(token)
                 if token == control[END] and self.model.hand is not None:
                     self._draw(said)
@@ -174,11 +203,16 @@ class Respondent:
                     return
                 if not settled or chunk[index + 1 : index + 2] != [token]:
                     made.keep(index + 1)
-                    chunk = [token, *made.guess(position, token)]
+                    guesses = made.guess(position, token)
+                    if newline in guesses:  # what a new line may recall depends on those before
+                        guesses = guesses[: guesses.index(newline) + 1]
+                    chunk = [token, *guesses]
                     break
 
     def _piece(self, said: Said, stop: tuple[str, ...]) -> str:
         """What can be shown and is not yet; notes where a stop sequence begins."""
+        if said.again(self.model.tokenizer.newline) is not None:  # it may be dropped
+            return ""
         text = self._render(said)
         said.cut = stopped(text, stop)
         text = text[: safe(text, stop)]

@@ -12,7 +12,7 @@ often that changes an answer (docs/decisions/0009-answering.md).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,13 @@ WORTH = 3  # answers from which on that is quicker than one after another
 SETTLED = 0.9  # certainty from which on nothing else is sought
 
 Tree = TypeVar("Tree")
+
+
+class Told(NamedTuple):
+    """What is not to be recalled again: positions of the reading, and tokens of the answer."""
+
+    read: list[int]
+    said: list[int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +75,14 @@ class Continuation:
         segment = np.where(np.arange(size) < size - len(before), -1, 0).astype(np.int32)
         self.state, self.own = model.begin(self.tokens[:size], segment, capacity)
         self.used = size
+        self.first = size + 1  # token of the answer, behind the question's last
         heads = model.query_heads
         self.followed = _arrays(Followed(jnp.zeros((heads, capacity)), jnp.zeros(heads)))
         self.scan = Scan(model, stretches)
         self.keys = np.zeros((heads, cfg.recall_top_k), np.int64)  # that mattered last
         self.ends = np.zeros_like(self.keys)  # of their parts: nothing goes on beyond
         self.totals: np.ndarray = np.zeros(self.keys.shape, np.float32)
+        self.told: Sequence[Told] = ()  # for each token of `advance`
 
     @property
     def capacity(self) -> int:
@@ -88,9 +97,20 @@ class Continuation:
         padded = np.pad(np.asarray(tokens, np.int32), (0, size - len(tokens)))
         self.tokens[self.used : self.used + size] = padded
         self.next = self.keys + np.arange(1, size + 1)[:, None, None]
-        self.held = scan.hold(self.reading, self.next, self.next < self.ends)
+        there = self.next < self.ends
+        for i, told in enumerate(self.told):
+            there[i] &= ~np.isin(self.next[i], told.read)
+        self.held = scan.hold(self.reading, self.next, there)
         used = np.asarray(self.used, np.int32)
-        return Lane(padded, used, self.held, self.totals, self.followed, self.sharper)
+        again = self._again(range(size))
+        return Lane(padded, used, self.held, self.totals, self.followed, self.sharper, again)
+
+    def _again(self, indices: range) -> np.ndarray:
+        """Of the question and the answer so far, what is not to be recalled."""
+        again = np.zeros((len(indices), self.capacity), bool)
+        for row, told in zip(again, [self.told[i : i + 1] for i in indices], strict=True):
+            row[[self.first + at for one in told for at in one.said]] = True
+        return again
 
     def stepped(self, step: Stepped, ahead: ReadState, own: Own, count: int) -> list[Position]:
         """Takes over what `count` tokens gave."""
@@ -113,14 +133,18 @@ class Continuation:
         here = slice(index, index + 1)
         self.recalled, self.keys, self.totals = index, hits.position, hits.total
         self.ends = self.reading.ends_of(self.keys)
+        there = hits.total > scan.NOTHING
+        for told in self.told[index : index + 1]:
+            there &= ~np.isin(self.keys, told.read)
         return Row(
             self.x[here],
             Queries(*(x[here] for x in self.queries)),
-            scan.hold(self.reading, self.keys[None], hits.total[None] > scan.NOTHING),
-            hits.total[None],
+            scan.hold(self.reading, self.keys[None], there[None]),
+            np.where(there, hits.total, scan.NOTHING)[None],
             self._followed(index - 1) if index else self.followed,
             np.asarray(self.used + index, np.int32),
             self.sharper,
+            self._again(range(index, index + 1)),
         )
 
     def answered(self, answered: Answered) -> Position:
@@ -147,6 +171,13 @@ class Continuation:
             following = self.reading.take(np.arange(best, end)).tokens
         agrees = len(following) and following[0] == token
         return [int(t) for t in following[1:]] if agrees else []
+
+    def origin(self, position: Position, token: int) -> int:
+        """Where in the reading `token`, said at `position`, was recalled; -1 if it was not."""
+        where, weights = position.look
+        far = np.where(self.reading.take(where).tokens == token, weights, 0.0)
+        own = np.where(self.tokens == token, position.near, 0.0)
+        return int(where[far.argmax()]) if far.max() > own.max() else -1
 
     def _followed(self, index: int) -> Followed:
         return Followed(self.latest.total[index], self.latest.count[index])

@@ -90,6 +90,7 @@ class Lane(NamedTuple):
     totals: Float[np.ndarray, "*L Q k"]  # of what is held, at the token before
     followed: Followed
     sharper: Float[np.ndarray, "*L"]
+    again: Bool[np.ndarray, "*L T C"]  # of Own: not to be recalled
 
 
 class Row(NamedTuple):
@@ -102,6 +103,7 @@ class Row(NamedTuple):
     followed: Followed  # at the position before
     at: Int[np.ndarray, "*L"]  # of the first, in Own
     sharper: Float[np.ndarray, "*L"]
+    again: Bool[np.ndarray, "*L M C"]  # of Own: not to be recalled
 
 
 class Answered(NamedTuple):
@@ -217,7 +219,7 @@ class Loaded:
 
     @cached_property
     def answer(self):
-        """(x, Queries, Held, totals [M, Q, k], Own, Followed, at, sharper) -> Answered."""
+        """(x, Queries, Held, totals [M, Q, k], Own, Followed, at, sharper, again) -> Answered."""
         return jax.jit(partial(_answer_one, self.weights, self.config))
 
     @cached_property
@@ -326,7 +328,8 @@ def _steps(p, cfg, lanes, states, owns):
     queries = _queries(p, cfg, _flat(got.hidden), _flat(got.gathered))
     queries = jax.tree.map(lambda a: a.reshape(*tokens.shape, *a.shape[1:]), queries)
     sums = jax.vmap(_go_on)(queries, lanes.held, lanes.totals)
-    rows = Row(got.hidden, queries, lanes.held, sums, lanes.followed, used, lanes.sharper)
+    behind = lanes.followed, used, lanes.sharper, lanes.again
+    rows = Row(got.hidden, queries, lanes.held, sums, *behind)
     stepped = Stepped(got.hidden, queries, sums, _answer(p, cfg, rows, own))
     each = range(len(owns))
     behind = [
@@ -419,8 +422,8 @@ def _go_on(queries, held, totals):
     return jnp.where(held.valid, sums, MASKED)
 
 
-def _answer_one(p, cfg, x, queries, held, totals, own, followed, at, sharper) -> Answered:
-    row = Row(x, queries, held, totals, followed, at, sharper)
+def _answer_one(p, cfg, x, queries, held, totals, own, followed, at, sharper, again) -> Answered:
+    row = Row(x, queries, held, totals, followed, at, sharper, again)
     return jax.tree.map(lambda a: a[0], _answers(p, cfg, _stack([row]), (own,)))
 
 
@@ -439,7 +442,7 @@ def _answer(p, cfg, rows, own) -> Answered:
     near_totals, counts = jax.vmap(follow)(near, joins, begins, queries.decay, rows.followed)
     near = near_totals / counts[..., None] + queries.own_bonus[..., None]
     until = rows.at[:, None] + jnp.arange(shape[1])
-    seen = own.seen[:, None] & (jnp.arange(own.seen.shape[1]) <= until[..., None])
+    seen = own.seen[:, None] & (jnp.arange(own.seen.shape[1]) <= until[..., None]) & ~rows.again
     near = jnp.where(seen[:, :, None], near, MASKED)
     score = jnp.concatenate([rows.totals / counts[..., None], near], -1)
     score = _flat(score * rows.sharper[:, None, None, None])

@@ -249,6 +249,7 @@ def _nll(model: Loaded, reading: Reading, positions: np.ndarray) -> np.ndarray:
             alone,
             0,
             decoder.sharpness(cfg, int(keys)),
+            jnp.zeros((1, 1), bool),
         )
         out[i] = -logprobs(np.asarray(answered.logits[0]))[int(target[i])]
     return out

@@ -32,6 +32,7 @@ class Batch(NamedTuple):
     look: Int[Array, "S 2"]  # recall flat positions [from, to); to = 0: anywhere, < 0: nothing
     question: Int[Array, "Q L"]  # flat positions of the tokens of Q questions; -1 fills up
     passage: Int[Array, "Q 2"]  # that each is about, [from, to); to = 0: none
+    told: Int[Array, "S W"] | None = None  # flat positions not to be recalled; B * T fills up
     media_at: Int[Array, "B T"] | None = None
     patches: UInt8[Array, "P 16 16 3"] | None = None
     patch_place: Int[Array, "P 2"] | None = None
@@ -170,6 +171,10 @@ def _visible(batch: Batch, key: Float[Array, "N K"], value: Float[Array, "N V"])
     before = (row == row[at]) & (position <= at)
     document = (segment == 0) & (before | (row != row[at]))
     own = (segment == segment[at]) & before & (segment > 0)
+    if batch.told is not None:
+        each = jnp.arange(len(at))[:, None]
+        document = document.at[each, batch.told].set(False, mode="drop")
+        own = own.at[each, batch.told].set(False, mode="drop")
     apart = segment + row * (segment.max() + 1)  # no row goes on in the next
     return answer.Visible(
         key=key,

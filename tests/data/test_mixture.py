@@ -57,9 +57,9 @@ def test_rows(kit, seed, genre, length):
     assert [a[0].at for a in row.answers] == answers_begin(kit, row)
     # Every token of the document but the first is predicted, once, from anywhere.
     assert sorted(s.at for s in row.text) == np.flatnonzero(row.segment == 0)[:-1].tolist()
-    for at, target, weight, start, end in row.text:
+    for at, target, weight, start, end, told in row.text:
         assert row.tokens[at + 1] == target
-        assert (weight, start, end) == (mixture.TEXT_WEIGHT, 0, 0)
+        assert (weight, start, end, told) == (mixture.TEXT_WEIGHT, 0, 0, ())
 
 
 def answers_begin(kit, row):
@@ -73,8 +73,11 @@ def check_answer(kit, row, answer):
     assert [s.at for s in answer] == list(range(first, last + 1))
     assert len(set(row.segment[first : last + 2])) == 1 and row.segment[first] > 0
     assert last + 2 == len(row.tokens) or row.segment[last + 2] != row.segment[first]
-    for at, target, weight, start, end in answer:
+    for at, target, weight, start, end, told in answer:
         assert row.tokens[at + 1] == target
+        read, said = told[: len(told) // 2], told[len(told) // 2 :]
+        assert not row.segment[list(read)].any() and len(read) == len(said) <= mixture.TOLD
+        assert all(first < i <= at for i in said) and not {start, *said} & {*read}
         assert weight in (mixture.RESTATED_WEIGHT, mixture.ANSWER_WEIGHT)
         if (start, end) == skills.NOWHERE:
             assert target == control["<absent>"] and weight == mixture.ANSWER_WEIGHT
@@ -98,8 +101,8 @@ def test_translations_copy_what_stands_there(kit, seed):
     row = mixture.row(kit, stage, np.random.default_rng(seed), "languages")
     assert row.answers and row.tokens.shape == (1_024,)
     copied = [s for answer in row.answers for s in answer if s.end == s.start + 1]
-    assert len(copied) > 20
-    for at, target, _, start, _ in copied:
+    assert len(copied) > 8
+    for at, target, _, start, *_ in copied:
         assert row.tokens[at + 1] == target and start <= at
         assert row.segment[start] in (0, row.segment[at])
         assert row.tokens[start] == target or target in kit.tokenizer.control.values()
@@ -224,6 +227,7 @@ def test_shapes_never_change(kit):
         "target": ((200,), np.int32),
         "weight": ((200,), np.float32),
         "look": ((200, 2), np.int32),
+        "told": ((200, 2 * mixture.TOLD), np.int32),
         "question": (mixture.SURVEYED, np.int32),
         "passage": ((mixture.SURVEYED[0], 2), np.int32),
     }

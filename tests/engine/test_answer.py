@@ -12,7 +12,7 @@ import pollux
 from pollux import Sampling
 from pollux.engine import scan
 from pollux.engine.answer import Respondent, Said, pointed_at, question_tokens
-from pollux.engine.continuation import Continuation
+from pollux.engine.continuation import Continuation, Told
 from pollux.engine.model import Queries
 from pollux.model import decoder
 from pollux.ops import quant
@@ -88,6 +88,50 @@ def test_what_was_guessed_wrong_is_forgotten(model, parts, everything):
     made, again = (each.advance([int(tokens[question])])[0] for each in (made, again))
     np.testing.assert_allclose(made.logits, again.logits, rtol=1e-3, atol=1e-3)
     assert np.array_equal(made.look[0], again.look[0])
+
+
+def test_what_is_told_is_not_recalled(model, parts, everything):
+    """Neither of all keys nor of those that go on."""
+    tokens, question = everything
+    plain, barred = (begun(model, model.read(*parts), tokens[:question]) for _ in range(2))
+    for made in (plain, barred):
+        made.advance([int(tokens[question - 1])])
+    positions, weights = plain.recall(0).look
+    told = int(positions[weights.argmax()])
+    barred.told = [Told([told], [])]
+    positions, weights = barred.recall(0).look
+    assert told in positions and weights[positions == told].max() == 0 < weights.max()
+    for made in (plain, barred):
+        made.keep(1)
+    barred.told = [Told([], []), Told((positions + 2).tolist(), [])]
+    following = tokens[question : question + 2].tolist()
+    assert plain.advance(following)[1].look[1].max() > 0
+    assert barred.advance(following)[1].look[1].max() == 0
+    barred.told = [Told([], []), Told([], [0])]
+    near = [made.advance(following)[1].near[made.first] for made in (plain, barred)]
+    assert near[0] > 0 == near[1]
+
+
+def test_a_line_that_may_be_dropped_is_held_back(model, parts):
+    """While it begins as one before; dropped, nothing of it is left."""
+    respondent = Respondent(model.loaded, model.read(*parts))
+    encode, newline = model.loaded.tokenizer.encode, model.loaded.tokenizer.newline
+    first, second = " the codes are 17.\n", " the codes are 18.\n"
+    said, shown = Said(), ""
+    for token in map(int, [*encode(first), *encode(second), *encode(" the codes are")]):
+        said.tokens.append(token)
+        said.recalled.append(len(said.tokens))
+        shown += respondent._piece(said, ())
+    assert shown.rstrip() == "The codes are 17.\nThe codes are 18."
+    start = said.again(newline)
+    assert start == len(encode(first)) + len(encode(second))
+    (told,) = said.told(model.loaded.tokenizer, said.tokens[-1:])
+    here = len(encode(" the codes are"))
+    assert told.said == [here, len(encode(first)) + here]
+    assert told.read == [said.recalled[i] for i in told.said]
+    said.end(start - 1)
+    assert respondent._render(said) == "The codes are 17.\nThe codes are 18."
+    assert said.again(newline) is None
 
 
 def test_keys_that_go_on_are_scored_as_in_a_scan(model, parts, everything):

@@ -139,6 +139,17 @@ def test_looks(measure, copy_batch):
     assert anywhere.loss == anywhere.answer == right.answer
 
 
+def test_what_is_told_is_not_recalled(measure, copy_batch):
+    batch = copy_batch(0)
+    without = measure(batch)
+    nothing = jnp.full((len(batch.at), 3), batch.tokens.size)
+    for got, expected in zip(measure(batch._replace(told=nothing)), without, strict=True):
+        np.testing.assert_array_equal(got, expected)
+    told = measure(batch._replace(told=nothing.at[:, 1].set(batch.look[:, 0])))
+    assert without.found > 0.5 and told.found == 0
+    assert told.answer > without.answer
+
+
 def test_survey_counts_by_its_weight(recipe, weights, measure, copy_batch):
     """A passage of another row is the wrong one, whose own has the very words."""
     batch = copy_batch(0)
