@@ -92,7 +92,7 @@ SENSED = (
     replace(SHORT, genres={**GENRES, **MEDIA}, patches=1_536, sounds=1_536),
     replace(LONG, genres={**GENRES, **MEDIA}, patches=3_072, sounds=3_072),
 )
-DRAWN = tuple(replace(s, genres={**s.genres, "drawing": 4.0}) for s in SENSED)
+DRAWN = tuple(replace(s, genres={**s.genres, "drawing": 8.0}) for s in SENSED)
 
 RECIPES = {
     r.name: r

@@ -15,8 +15,9 @@ from pollux.data.art import Art, Icon
 from pollux.errors import RecipeError, WeightsError
 from pollux.model import decoder
 from pollux.model.picture import declare, encode
-from pollux.train import hands, loop, picture
+from pollux.train import hands, loop, metrics, picture
 from pollux.train.recipe import RECIPES, PictureRecipe, override
+from tests.train.test_loop import quick
 
 HAND = Picture(channels=8, levels=(4, 3))
 STEPS = 4
@@ -151,6 +152,28 @@ def test_text_only_weights_are_given_codes(draws, weights, trained, tmp_path):
     assert checkpoint.load(path)[2] != fingerprint
     with pytest.raises(WeightsError, match="cannot draw"):
         checkpoint.load_hand(weights)
+
+
+def test_a_run_of_a_model_that_draws(trained, draws, run_environment, tmp_path, monkeypatch):
+    """It is given drawings to learn from, and its weights have what draws."""
+    monkeypatch.setenv("POLLUX_CACHE", run_environment["POLLUX_CACHE"])
+    monkeypatch.setattr(metrics, "picture", lambda rows, path: None)
+    seen = []
+
+    def compiled(recipe):
+        step = quick(recipe)
+        return lambda state, batch: seen.append(batch) or step(state, batch)
+
+    monkeypatch.setattr(loop, "compiled", compiled)
+    stage = dataclasses.replace(draws.stages[0], genres={"code": 1.0, "drawing": 9.0})
+    path = loop.train(
+        dataclasses.replace(draws, stages=(stage,)), tmp_path, hand=trained / "picture.safetensors"
+    )
+    assert any((batch.target >= TINY.vocab_size).any() for batch in seen)
+    assert checkpoint.load(path)[1] == draws.config
+    files = path, tmp_path / hands.COPY
+    both = zip(*(jax.tree.leaves(checkpoint.load_hand(file)[0]) for file in files), strict=True)
+    assert all(np.array_equal(one, other) for one, other in both)
 
 
 def test_weights_that_draw_are_whole(draws, tmp_path):
