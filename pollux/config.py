@@ -52,7 +52,7 @@ class Vision:
     """
 
     hidden_dim: int
-    channels: int = 24
+    channels: int = 20
     sides: int = 64
 
     def __post_init__(self):

@@ -42,6 +42,8 @@ GOOD_PART = 0.3  # of a word's height or of a patch's: less of it in a row does 
 AROUND = PATCH // 2  # pixels around a patch that are seen with it
 ENOUGH = 0.5  # of a letter's width and of its height, seen from the patch where it ends
 EMPTY = 0.25  # of a batch, at most: patches that no letter ends in
+SPARE = PATCH - 1  # pixels that a picture is larger than its cuts
+CUTS = 3  # of each picture: its letters fall on patches otherwise in each
 CONTRAST = 90.0  # of 255, between letters and what is behind them
 BUSY = 30.0  # of 255: behind letters more spread asks for an outline
 GREY = np.array([0.299, 0.587, 0.114], np.float32)
@@ -175,10 +177,17 @@ def _set(drawn: Glyphs, own: np.ndarray, number: np.ndarray, pens: np.ndarray) -
     return Line(mask, -int(top), own, number, ends, drawn.box[own][:, 1::2])
 
 
-def picture(
-    art: Art, rng: np.random.Generator, evaluation: bool = False
-) -> tuple[UInt8[np.ndarray, "H W 3"], Int32[np.ndarray, "P 2"]]:
-    """Lines in one face on anything, and what ends in each patch, as in `Seen`."""
+class Drawn(NamedTuple):
+    """A picture of so many patches with SPARE pixels each way, and the lines in it."""
+
+    pixels: UInt8[np.ndarray, "H W 3"]
+    rows: int
+    columns: int
+    lines: list[tuple[Line, Bent]]
+
+
+def picture(art: Art, rng: np.random.Generator, evaluation: bool = False) -> Drawn:
+    """Lines in one face on anything."""
     font = art.fonts[int(rng.integers(len(art.fonts)))]
     size = float(np.exp(rng.uniform(*np.log(SIZES))))
     drawn_in = next(drawn for drawn in DRAWN if drawn >= size)
@@ -186,27 +195,45 @@ def picture(
     columns = int(rng.integers(2 + int(size) // 8, COLUMNS + 1))
     leading = max(APART, size * rng.uniform(1.15, 1.6))
     many = int(rng.integers(1, 1 + min(LINES, max(1, int(128 / leading)))))
-    rows = int(np.ceil((leading * many + rng.uniform(0, 10)) / PATCH))
-    canvas = background(art, rng, rows * PATCH, columns * PATCH)
+    rows = int(np.ceil((leading * many + rng.uniform(0, 10) + SPARE / 2) / PATCH))
+    canvas = background(art, rng, rows * PATCH + SPARE, columns * PATCH + SPARE)
     stretch, slant = np.exp(rng.normal(0, 0.08)), rng.normal(0, 0.12) * (rng.random() < 0.4)
     angle = np.deg2rad(rng.normal(0, 1.2)) * (rng.random() < 0.4)
     scale = size / drawn_in
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = turn @ (scale * np.array([[stretch, -slant], [0.0, 1.0]]))
     height, width, _ = canvas.shape
-    found, shift = [], rng.uniform(-1, 1)
+    room = width - 2 * SPARE - 3  # in whatever cut
+    lines, shift = [], rng.uniform(-1, 1)
     for n in range(many):
-        made = line(rng, drawn, (width - 3) / (scale * stretch), evaluation)
+        made = line(rng, drawn, room / (scale * stretch), evaluation)
         if made is None:
             continue
         middle = height / 2 + leading * (n - (many - 1) / 2)
         high, wide = made.mask.shape
-        spare = max(0.0, width - wide * scale * stretch) / 2
+        spare = max(0.0, room - wide * scale * stretch) / 2
         at = np.array([width / 2 + shift * spare, middle + scale * (made.base - high / 2)])
         bent = Bent(matrix, at, np.array([wide / 2, float(made.base)]))
         write(canvas, rng, made.mask, bent)
-        found.append(_ending(made, bent, rows, columns))
-    return worn(canvas, rng), _letters(found, rows * columns)
+        lines.append((made, bent))
+    return Drawn(worn(canvas, rng), rows, columns, lines)
+
+
+def cut(
+    drawn: Drawn, rng: np.random.Generator
+) -> tuple[UInt8[np.ndarray, "H W 3"], Int32[np.ndarray, "P 2"]]:
+    """A picture of whole patches, from anywhere within it, and what ends in each, as in `Seen`.
+
+    Half of the time its negative.
+    """
+    left, top = rng.integers(0, SPARE + 1, 2).tolist()
+    rows, columns = drawn.rows, drawn.columns
+    pixels = drawn.pixels[top : top + rows * PATCH, left : left + columns * PATCH]
+    found = [
+        _ending(line, bent._replace(at=bent.at - (left, top)), rows, columns)
+        for line, bent in drawn.lines
+    ]
+    return 255 - pixels if rng.random() < 0.5 else pixels, _letters(found, rows * columns)
 
 
 def background(
@@ -350,24 +377,27 @@ def _letters(lines: Sequence[list[tuple[int, int]]], patches: int) -> Int32[np.n
     return found
 
 
-def batch(art: Art, rng: np.random.Generator, patches: int, evaluation: bool = False) -> Seen:
-    """So many patches, in no order, at most EMPTY of them without a letter that ends there.
+def batch(art: Art, rng: np.random.Generator, many: int, evaluation: bool = False) -> Seen:
+    """`many` patches, in no order, at most EMPTY of them without a letter that ends there.
 
     RecipeError without fonts.
     """
     if not art.fonts:
         raise RecipeError("there are no fonts to draw with: pollux data prepare")
     kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    left, empty = patches, int(EMPTY * patches)
+    left, empty = many, int(EMPTY * many)
+    drawn: list[Drawn] = []
     while left > 0:
-        pixels, letters = picture(art, rng, evaluation)
+        if not drawn:
+            drawn = [picture(art, rng, evaluation)] * CUTS
+        pixels, letters = cut(drawn.pop(), rng)
         ends = np.flatnonzero((letters[:, 0] != NONE) & (letters[:, 0] != UNSEEN))
         nothing = np.flatnonzero(letters[:, 0] == NONE)
         share = min(empty, int(len(ends) * EMPTY / (1 - EMPTY)) + 1, len(nothing))
         chosen = np.append(ends, rng.permutation(nothing)[:share])[:left]
-        cut, place = patches_of(pixels)
-        kept.append((cut[chosen], place[chosen], letters[chosen]))
+        patches, place = patches_of(pixels)
+        kept.append((patches[chosen], place[chosen], letters[chosen]))
         left, empty = left - len(chosen), empty - share
-    shuffled = rng.permutation(patches)
+    shuffled = rng.permutation(many)
     whole = (np.concatenate(arrays)[shuffled] for arrays in zip(*kept, strict=True))
     return Seen(*whole)

@@ -2,21 +2,25 @@
 """Eyes: a patch of 16 x 16 pixels becomes a vector that stands where a token's would.
 
 A letter seldom keeps within a patch, so 8 pixels around it are seen with it. What a patch shows
-does not depend on the light: its pixels are taken relative to their mean colour and contrast, and
-the colour comes beside them.
+does not depend on the light: its pixels are taken relative to their mean colour and contrast, in
+light and in tint apart, and the colour comes beside them. So writing is the same in any colours.
 """
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from pollux.config import SEEN_SIZE, SIGHT, Config
 from pollux.ops.norm import rms_norm
 from pollux.params import Param, constant, normal, weights
 
+LIGHT_AND_TINT = np.array(  # of red, green and blue: light; how much redder, how much bluer
+    [[0.299, 0.701, -0.299], [0.587, -0.587, -0.587], [0.114, -0.114, 0.886]], np.float32
+)
 FAINT = 0.01  # added to the variance of pixels from -1 to 1: noise of a flat patch stays noise
 FOLD = 2  # pixels each way that are taken as one with more channels: a third of the arithmetic
-LAYERS = 3  # convolutions, each of which halves the sides and doubles the channels
+LAYERS = 2  # convolutions, each of which halves the sides and doubles the channels
 LEFT = SIGHT // FOLD // 2**LAYERS  # side of what the last gives
 
 
@@ -58,8 +62,8 @@ def embed(
     """`patches`: with what is around each; `place`: row and column of each in its picture."""
     pixels = patches.astype(jnp.float32) / 127.5 - 1
     colour = pixels.mean((1, 2))
-    shape = pixels - colour[:, None, None]
-    contrast = jnp.mean(shape * shape, (1, 2, 3), keepdims=True) + FAINT
+    shape = (pixels - colour[:, None, None]) @ jnp.asarray(LIGHT_AND_TINT)
+    contrast = jnp.mean(shape * shape, (1, 2), keepdims=True) + FAINT
     seen = _folded(shape * jax.lax.rsqrt(contrast))
     for kernel in p.stem:
         seen = jax.nn.gelu(_halved(seen, kernel))

@@ -44,9 +44,8 @@ COLUMNS = (
     "held_out_case_aside",
     "patches_per_s",
 )
-EVERY = 200  # steps between lines, each with a look at held-out fonts
+EVERY = 200  # steps between lines, each with a look at held-out faces
 HELD_OUT = 4  # batches of those
-FOLDED = jnp.asarray(letters.FOLDED)
 
 
 @weights
@@ -83,7 +82,8 @@ def loss(p: Learner, seen: Seen) -> tuple[Float[Array, ""], Measures]:
     total = mean(nats.ravel(), known.ravel())
     best, last = scores[:, 0].argmax(-1), wanted[:, 0]
     there = known[:, 0] & (last != letters.NONE)
-    right, folded = best == last, FOLDED[best] == FOLDED[last]
+    aside = jnp.asarray(letters.FOLDED)
+    right, folded = best == last, aside[best] == aside[last]
     return total, Measures(total, mean(right, there), mean(folded, there))
 
 

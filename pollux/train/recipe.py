@@ -47,8 +47,8 @@ class Eyes(Pace):
 
     name: str = "eyes"
     config: Config = SENSES  # whose eyes they are to be
-    steps: int = 6_000
-    patches: int = 1_024  # a step
+    steps: int = 24_000
+    patches: int = 512  # a step
 
     def __post_init__(self):
         for name in ("steps", "patches"):

@@ -88,7 +88,7 @@ def test_pictures_and_noise_are_behind(materials, monkeypatch):
     drawn = dataclasses.replace(materials[False].art, photos=("photo.png",))
     assert drawn.icons
     for _ in range(40):
-        pixels, found = letters.picture(drawn, rng)
+        pixels, found = letters.cut(letters.picture(drawn, rng), rng)
         height, width, _ = pixels.shape
         assert pixels.dtype == np.uint8 and height % PATCH == width % PATCH == 0
         assert len(found) == height * width // PATCH**2
