@@ -117,8 +117,8 @@ def _digest(architecture: str, arrays: dict[str, np.ndarray]) -> str:
 def parse(metadata: dict[str, str], path: Path, kind: str = FORMAT) -> Config:
     """The architecture a file's metadata describes."""
     if metadata.get("format") != kind:
-        what = "eyes (`pollux train eyes`)" if kind == EYES else "Pollux weights"
-        raise WeightsError(f"{path} holds no {what}: its format is {metadata.get('format')!r}")
+        what = "eyes trained alone" if kind == EYES else "Pollux weights"
+        raise WeightsError(f"{path} holds no {what} (format {metadata.get('format')!r})")
     try:
         return parsed(json.loads(metadata["config"]))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
