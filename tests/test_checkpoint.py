@@ -178,7 +178,7 @@ def test_text_only_files_say_nothing_of_senses(saved):
         assert not [name for name in file.keys() if name.startswith(("vision", "audio"))]
     assert not {"vision", "audio"} & described.keys()
     rewrite(saved, config=json.dumps({**described, "vision": {"hidden_dim": 8, "sides": 2}}))
-    refused(saved, "lacks 9 weights, the first vision.colour")
+    refused(saved, "lacks 8 weights, the first vision.colour")
 
 
 def test_unwritable_place(tmp_path, saved):
