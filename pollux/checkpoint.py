@@ -7,8 +7,10 @@ It holds a tensor a parameter under its dotted name, and the architecture as met
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,18 +21,33 @@ import safetensors.numpy
 from pollux import params
 from pollux.config import Config, described, parsed
 from pollux.errors import SpaceError, WeightsError
-from pollux.model import decoder
+from pollux.model import decoder, vision
 
-FORMAT = "pollux-1"
+FORMAT, EYES = "pollux-1", "pollux-eyes-1"
 
 
 def save(path: Path, weights: decoder.Decoder, config: Config, about: dict[str, str]) -> None:
     """Writes float16 beside `path`, then renames. `about`: how they came to be."""
+    _write(path, _arrays(weights), FORMAT, config, about)
+
+
+def save_eyes(path: Path, eyes: vision.Vision, config: Config, about: dict[str, str]) -> None:
+    """The same for eyes alone, those of `config`, under the names that they have in it."""
+    arrays = {f"vision.{name}": array for name, array in _arrays(eyes).items()}
+    _write(path, arrays, EYES, config, about)
+
+
+def _arrays(weights: Any) -> dict[str, np.ndarray]:
     named = zip(params.names(weights), jax.tree.leaves(weights), strict=True)
-    arrays = {name: np.asarray(x, np.float16) for name, x in named}
+    return {name: np.asarray(x, np.float16) for name, x in named}
+
+
+def _write(
+    path: Path, arrays: dict[str, np.ndarray], kind: str, config: Config, about: dict[str, str]
+) -> None:
     architecture = json.dumps(described(config))
     digest = _digest(architecture, arrays)
-    metadata = {"format": FORMAT, "config": architecture, "sha256": digest}
+    metadata = {"format": kind, "config": architecture, "sha256": digest}
     beside = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,13 +61,39 @@ def save(path: Path, weights: decoder.Decoder, config: Config, about: dict[str, 
 
 def load(path: Path) -> tuple[decoder.Decoder, Config, str]:
     """Weights in float32, their architecture, and a fingerprint of both."""
+    return _read(path, FORMAT, decoder.declare)
+
+
+def load_eyes(path: Path, config: Config) -> vision.Vision:
+    """Eyes alone, in float32. WeightsError where those of `config` have other dimensions."""
+
+    def declare(own: Config) -> _Eyes:
+        return _Eyes(vision.declare(own))
+
+    eyes, own, _ = _read(path, EYES, declare)
+    if (own.vision, own.embed_dim) != (config.vision, config.embed_dim):
+        raise WeightsError(
+            f"{path} has eyes of {own.vision} for {own.embed_dim} dimensions, {config.name} those "
+            f"of {config.vision} for {config.embed_dim}: train eyes for it (`pollux train eyes`)"
+        )
+    return eyes.vision
+
+
+class _Eyes(NamedTuple):
+    """So that names on disk are those that eyes have in a model."""
+
+    vision: Any
+
+
+def _read(path: Path, kind: str, declare: Callable[[Config], Any]) -> tuple[Any, Config, str]:
+    """Weights as declared for the file's architecture, that, and a fingerprint of both."""
     try:
         if not path.is_file():
             raise WeightsError(f"no weights at {path}; train them (`pollux train`) or name others")
         with safetensors.safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
-            config = parse(metadata, path)
-            leaves, tree = jax.tree.flatten(decoder.declare(config), is_leaf=params.is_param)
+            config = parse(metadata, path, kind)
+            leaves, tree = jax.tree.flatten(declare(config), is_leaf=params.is_param)
             expected = dict(zip(params.names(tree.unflatten(leaves)), leaves, strict=True))
             _check(path, expected, {name: file.get_slice(name).get_shape() for name in file.keys()})
             arrays = {name: file.get_tensor(name) for name in expected}
@@ -71,10 +114,11 @@ def _digest(architecture: str, arrays: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def parse(metadata: dict[str, str], path: Path) -> Config:
+def parse(metadata: dict[str, str], path: Path, kind: str = FORMAT) -> Config:
     """The architecture a file's metadata describes."""
-    if metadata.get("format") != FORMAT:
-        raise WeightsError(f"{path} holds no Pollux weights (format {metadata.get('format')!r})")
+    if metadata.get("format") != kind:
+        what = "eyes trained alone" if kind == EYES else "Pollux weights"
+        raise WeightsError(f"{path} holds no {what} (format {metadata.get('format')!r})")
     try:
         return parsed(json.loads(metadata["config"]))
     except (AttributeError, KeyError, TypeError, ValueError) as error:

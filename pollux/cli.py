@@ -351,7 +351,7 @@ def measured(machine: Any) -> Any:
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="spark or tiny.")],
+    recipe: Annotated[str, typer.Argument(help="spark, senses, eyes or tiny.")],
     out: Annotated[
         Path | None, typer.Option(help="Directory of the run; by default runs/RECIPE.")
     ] = None,
@@ -363,18 +363,31 @@ def train(
         typer.Option("--set", help="key=value, as in learning_rate=1e-3 or stages.0.steps=50."),
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Start from these weights.")] = None,
+    eyes: Annotated[
+        Path | None, typer.Option(help="Start with these eyes, as train eyes leaves them.")
+    ] = None,
 ) -> None:
     """Train by a recipe (pollux/train/recipe.py).
 
-    Public data is taken from the directory in POLLUX_DATA.
+    Public data is taken from the directory in POLLUX_DATA. The recipe eyes needs none: it learns
+    letters that it draws, for senses to begin with.
     """
     loop, recipes = training()
-    if recipe not in recipes.RECIPES:
-        raise RecipeError(f"no recipe {recipe!r}; there are {', '.join(recipes.RECIPES)}")
+    known = {**recipes.RECIPES, recipes.EYES.name: recipes.EYES}
+    if recipe not in known:
+        raise RecipeError(f"no recipe {recipe!r}; there are {', '.join(known)}")
     directory = out or Path("runs") / recipe
-    chosen = recipes.override(recipes.RECIPES[recipe], settings or [])
+    chosen = recipes.override(known[recipe], settings or [])
     try:
-        path = loop.train(chosen, directory, resume=resume, weights=weights)
+        if isinstance(chosen, recipes.Eyes):
+            if weights or eyes:
+                raise RecipeError("eyes begin afresh: leave --weights and --eyes out")
+            from pollux.train import eyes as seeing
+
+            path = seeing.train(chosen, directory, resume=resume)
+            typer.echo(f"{path}; numbers in {directory}/metrics.csv")
+            return
+        path = loop.train(chosen, directory, resume=resume, weights=weights, eyes=eyes)
     except KeyboardInterrupt as stop:
         fail(str(stop) or "interrupted; go on with --resume", 130)
     typer.echo(f"{path}; curves in {directory}/loss.png, numbers in {directory}/metrics.csv")

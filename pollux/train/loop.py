@@ -28,15 +28,24 @@ from pollux.tokenizer import Tokenizer
 from pollux.train import step as stepping
 from pollux.train.loss import Batch
 from pollux.train.metrics import Metrics
-from pollux.train.recipe import Recipe
-from pollux.train.saves import Saves
+from pollux.train.recipe import Eyes, Recipe
+from pollux.train.saves import Saves, abstract
 
 
-def initial(recipe: Recipe, weights: Path | None) -> stepping.State:
-    """A fresh state, or one that starts from given weights, to which eyes and ears may be new."""
-    declared, key = decoder.declare(recipe.config), jax.random.key(recipe.seed)
-    if weights is None:
-        return stepping.start(recipe, params.initialise(declared, key))
+def initial(recipe: Recipe, weights: Path | None, eyes: Path | None = None) -> stepping.State:
+    """A fresh state, or one that starts from given weights, to which eyes and ears may be new.
+
+    `eyes`: a file of such as were trained alone.
+    """
+    fresh = params.initialise(decoder.declare(recipe.config), jax.random.key(recipe.seed))
+    given = fresh if weights is None else _given(recipe, fresh, weights)
+    if eyes is not None:
+        seeing = checkpoint.load_eyes(eyes, recipe.config)
+        given = dataclasses.replace(given, vision=seeing)
+    return stepping.start(recipe, given)
+
+
+def _given(recipe: Recipe, fresh: decoder.Decoder, weights: Path) -> decoder.Decoder:
     given, config, _ = checkpoint.load(weights)
     new = {
         sense: getattr(recipe.config, sense)
@@ -48,9 +57,7 @@ def initial(recipe: Recipe, weights: Path | None) -> stepping.State:
             f"{weights} is a {config.name} of other dimensions than {recipe.config.name}: "
             "name others, or change the recipe"
         )
-    fresh = params.initialise(declared, key)
-    given = dataclasses.replace(given, **{sense: getattr(fresh, sense) for sense in new})
-    return stepping.start(recipe, given)
+    return dataclasses.replace(given, **{sense: getattr(fresh, sense) for sense in new})
 
 
 def _shapes(config: Config) -> dict[str, tuple[int, ...]]:
@@ -65,14 +72,18 @@ def train(
     *,
     resume: bool = False,
     weights: Path | None = None,
+    eyes: Path | None = None,
     stop_after: int | None = None,
 ) -> Path:
     """Runs `recipe`, keeping everything in `directory`; returns the path of the weights.
 
+    `weights`, `eyes`: what it starts from, instead of fresh ones (`initial`).
     `stop_after` ends the run early, after that step. Ctrl-C saves before it leaves.
     """
     try:
-        return _train(recipe, directory, resume, weights, stop_after)
+        return _train(
+            recipe, directory, resume, partial(initial, recipe, weights, eyes), stop_after
+        )
     except OSError as error:
         reason = error.strerror or error
         raise SpaceError(
@@ -81,18 +92,23 @@ def train(
 
 
 def _train(
-    recipe: Recipe, directory: Path, resume: bool, weights: Path | None, stop_after: int | None
+    recipe: Recipe,
+    directory: Path,
+    resume: bool,
+    begin: Callable[[], stepping.State],
+    stop_after: int | None,
 ) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     with Saves(directory) as saves:
         if saves.newest is not None:
-            _check_goes_on(directory, recipe, saves.newest, resume)
+            check_goes_on(directory, recipe, saves.newest, resume)
         tokenizer = Tokenizer.load()
         genres = tuple(dict.fromkeys(g for stage in recipe.stages for g in stage.genres))
         kit = mixture.kit(tokenizer, genres)
         material = mixture.material_for(kit, genres)
-        state = initial(recipe, weights) if saves.newest is None else saves.restore(recipe)
-        _describe(directory, recipe)
+        wanted = abstract(recipe, decoder.declare(recipe.config))
+        state = begin() if saves.newest is None else saves.restore(wanted)
+        describe(directory, recipe)
         first = int(state.step)
         with Interruption() as interruption, Metrics(directory, recipe, first) as metrics:
             for note in saves.notes:
@@ -165,14 +181,14 @@ class Interruption:
             signal.signal(signal.SIGINT, self.before)
 
 
-def _describe(directory: Path, recipe: Recipe) -> None:
+def describe(directory: Path, recipe: Recipe | Eyes) -> None:
     """The resolved recipe beside what came of it."""
     beside = directory / "recipe.json.partial"
     beside.write_text(json.dumps(dataclasses.asdict(recipe), indent=1))
     os.replace(beside, directory / "recipe.json")
 
 
-def _check_goes_on(directory: Path, recipe: Recipe, newest: int, resume: bool) -> None:
+def check_goes_on(directory: Path, recipe: Recipe | Eyes, newest: int, resume: bool) -> None:
     """A run goes on when told to, and with weights of the same shapes; all else may change."""
     if not resume:
         raise RecipeError(

@@ -3,7 +3,7 @@
 
 import dataclasses
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from pollux.config import SENSES, SPARK, TINY, Config
 from pollux.data.stage import Stage
@@ -11,12 +11,9 @@ from pollux.errors import RecipeError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """What is trained, on what, and how. Steps are counted over all stages."""
+class Pace:
+    """How a run learns, and how often it is saved."""
 
-    name: str
-    config: Config
-    stages: tuple[Stage, ...]
     seed: int = 0
     learning_rate: float = 2e-3
     warmup_steps: int = 60
@@ -24,16 +21,44 @@ class Recipe:
     weight_decay: float = 0.05  # of matrices
     gradient_norm: float = 1.0
     beta_2: float = 0.98
+    checkpoint_seconds: float = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Pace):
+    """What is trained, on what, and how. Steps are counted over all stages."""
+
+    name: str
+    config: Config
+    stages: tuple[Stage, ...]
     balance_rate: float = 2e-3  # of the router's bias, a step
     look_weight: float = 0.5  # of the loss for where to look
     text_weight: float = 0.3  # of the loss for running text
     survey_weight: float = 0.3  # of the loss for the passage a question is about
-    checkpoint_seconds: float = 120.0
 
     @property
     def steps(self) -> int:
         return sum(stage.steps for stage in self.stages)
 
+
+@dataclass(frozen=True, kw_only=True)
+class Eyes(Pace):
+    """Eyes alone, before a model sees with them: which letters end in a patch (train/eyes.py)."""
+
+    name: str = "eyes"
+    config: Config = SENSES  # whose eyes they are to be
+    steps: int = 24_000
+    patches: int = 512  # a step
+
+    def __post_init__(self):
+        for name in ("steps", "patches"):
+            if getattr(self, name) < 1:
+                raise RecipeError(f"{name} {getattr(self, name)} must be 1 or more")
+        if self.config.vision is None:
+            raise RecipeError(f"{self.config.name} has no eyes to be trained")
+
+
+Kind = TypeVar("Kind", Recipe, Eyes)
 
 GENRES = {
     "books": 4.0,
@@ -91,7 +116,10 @@ RECIPES = {
 }
 
 
-def override(recipe: Recipe, settings: list[str]) -> Recipe:
+EYES = Eyes()
+
+
+def override(recipe: Kind, settings: list[str]) -> Kind:
     """`recipe` with settings like `learning_rate=1e-3` or `stages.0.steps=50` applied.
 
     Raises RecipeError where one is malformed, its key unknown or its value of another type.
@@ -101,7 +129,7 @@ def override(recipe: Recipe, settings: list[str]) -> Recipe:
         if not found:
             raise RecipeError(f"--set {setting}: write key=value, as in learning_rate=1e-3")
         recipe = _replaced(recipe, key.strip().split("."), text.strip(), setting)
-    for number, stage in enumerate(recipe.stages):
+    for number, stage in enumerate(recipe.stages if isinstance(recipe, Recipe) else ()):
         if stage.length % recipe.config.window:
             raise RecipeError(
                 f"stages.{number}.length {stage.length} must be a multiple of the window "

@@ -12,15 +12,15 @@ import shutil
 import zlib
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import orbax.checkpoint as orbax
 
 from pollux import params
 from pollux.errors import RecipeError, SpaceError
-from pollux.model import decoder
 from pollux.train import step as stepping
-from pollux.train.recipe import Recipe
+from pollux.train.recipe import Eyes, Recipe
 
 CHECKSUMS = "crc32.json"
 KEPT = 2
@@ -75,12 +75,12 @@ class Saves:
                 "free space and go on with --resume"
             ) from None
 
-    def restore(self, recipe: Recipe) -> stepping.State:
+    def restore(self, wanted: stepping.State) -> stepping.State:
         """From the newest checkpoint that is whole. Raises RecipeError if none is.
 
-        Newer ones are put aside, because Orbax saves nothing older than what it has.
+        `wanted`: its shapes (`abstract`). Newer ones are put aside, because Orbax saves nothing
+        older than what it has.
         """
-        wanted = abstract(recipe)
         broken: dict[int, str] = {}
         for number in self.steps:
             path = self.directory / str(number)
@@ -125,9 +125,9 @@ class Saves:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def abstract(recipe: Recipe) -> stepping.State:
-    """The shapes of a state, without its arrays."""
-    weights = params.abstract(decoder.declare(recipe.config))
+def abstract(recipe: Recipe | Eyes, declared: Any) -> stepping.State:
+    """The shapes of a state, without its arrays, of weights that are declared."""
+    weights = params.abstract(declared)
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
