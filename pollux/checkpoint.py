@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,10 +24,10 @@ import safetensors.numpy
 from pollux import params
 from pollux.config import Config, Picture, described, parsed, parsed_picture
 from pollux.errors import SpaceError, WeightsError
-from pollux.model import decoder, picture
+from pollux.model import decoder, picture, vision
 
-FORMAT = "pollux-1"
-HAND_FORMAT = "pollux-hand-1"
+FORMAT, EYES_FORMAT, HAND_FORMAT = "pollux-1", "pollux-eyes-1", "pollux-hand-1"
+EYES = "vision."  # begins the names of eyes, in a model as well as alone
 HAND = "picture."  # begins the names of what draws: no part of the decoder
 Described = TypeVar("Described")
 
@@ -44,6 +45,11 @@ def save(
     """
     arrays = _arrays(weights) | ({} if hand is None else _arrays(hand, HAND))
     _write(path, arrays, FORMAT, described(config), about)
+
+
+def save_eyes(path: Path, eyes: vision.Vision, config: Config, about: dict[str, str]) -> None:
+    """The same for eyes alone, those of `config`, under the names that they have in it."""
+    _write(path, _arrays(eyes, EYES), EYES_FORMAT, described(config), about)
 
 
 def save_hand(path: Path, hand: picture.Picture, config: Picture, about: dict[str, str]) -> None:
@@ -83,6 +89,21 @@ def load(path: Path) -> tuple[decoder.Decoder, Config, str]:
     return _filled(decoder.declare(config), arrays), config, digest[:16]
 
 
+def load_eyes(path: Path, config: Config) -> vision.Vision:
+    """Eyes alone, in float32. WeightsError where those of `config` have other dimensions."""
+
+    def declared(own: Config) -> dict[str, params.Param]:
+        return _named(vision.declare(own), EYES)
+
+    own, arrays, _ = _read(path, partial(parse, kind=EYES_FORMAT), declared)
+    if (own.vision, own.embed_dim) != (config.vision, config.embed_dim):
+        raise WeightsError(
+            f"{path} has eyes of {own.vision} for {own.embed_dim} dimensions, {config.name} those "
+            f"of {config.vision} for {config.embed_dim}: train eyes for it (`pollux train eyes`)"
+        )
+    return _filled(vision.declare(own), arrays, EYES)
+
+
 def load_hand(path: Path) -> tuple[picture.Picture, Picture]:
     """What draws, in float32: of weights that have it, or of a file of its own."""
     config, arrays, _ = _read(path, _parse_hand, _declared)
@@ -96,16 +117,15 @@ def load_hand(path: Path) -> tuple[picture.Picture, Picture]:
 
 def _declared(config: Config | Picture) -> dict[str, params.Param]:
     """Every weight of a file, by its name."""
+    model = _named(decoder.declare(config)) if isinstance(config, Config) else {}
     hand = config.picture if isinstance(config, Config) else config
-    trees = [("", decoder.declare(config))] if isinstance(config, Config) else []
-    trees += [(HAND, picture.declare(hand))] if hand else []
-    return {
-        prefix + name: param
-        for prefix, tree in trees
-        for name, param in zip(
-            params.names(tree), jax.tree.leaves(tree, is_leaf=params.is_param), strict=True
-        )
-    }
+    return model | (_named(picture.declare(hand), HAND) if hand else {})
+
+
+def _named(declared: Any, prefix: str = "") -> dict[str, params.Param]:
+    leaves = jax.tree.leaves(declared, is_leaf=params.is_param)
+    names = params.names(declared)
+    return {prefix + name: param for name, param in zip(names, leaves, strict=True)}
 
 
 def _filled(declared: Any, arrays: dict[str, np.ndarray], prefix: str = "") -> Any:
@@ -145,10 +165,11 @@ def _digest(architecture: str, arrays: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def parse(metadata: dict[str, str], path: Path) -> Config:
+def parse(metadata: dict[str, str], path: Path, kind: str = FORMAT) -> Config:
     """The architecture a file's metadata describes."""
-    if metadata.get("format") != FORMAT:
-        raise WeightsError(f"{path} holds no Pollux weights (format {metadata.get('format')!r})")
+    if metadata.get("format") != kind:
+        what = "eyes trained alone" if kind == EYES_FORMAT else "Pollux weights"
+        raise WeightsError(f"{path} holds no {what} (format {metadata.get('format')!r})")
     try:
         return parsed(json.loads(metadata["config"]))
     except (AttributeError, KeyError, TypeError, ValueError) as error:

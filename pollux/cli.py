@@ -354,7 +354,7 @@ def measured(machine: Any) -> Any:
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="spark, senses, picture, draw or tiny.")],
+    recipe: Annotated[str, typer.Argument(help="spark, senses, draw, eyes, picture or tiny.")],
     out: Annotated[
         Path | None, typer.Option(help="Directory of the run; by default runs/RECIPE.")
     ] = None,
@@ -366,33 +366,38 @@ def train(
         typer.Option("--set", help="key=value, as in learning_rate=1e-3 or stages.0.steps=50."),
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Start from these weights.")] = None,
+    eyes: Annotated[
+        Path | None, typer.Option(help="Start with these eyes, as train eyes leaves them.")
+    ] = None,
     hand: Annotated[
-        Path | None, typer.Option(help="What draws, from `pollux train picture`, for draw.")
+        Path | None, typer.Option(help="What draws, from train picture, for the recipe draw.")
     ] = None,
 ) -> None:
     """Train by a recipe (pollux/train/recipe.py).
 
-    Public data is taken from the directory in POLLUX_DATA.
+    Public data is taken from the directory in POLLUX_DATA. The recipe eyes needs none: it learns
+    letters that it draws, for senses to begin with.
     """
     loop, recipes = training()
-    known = {**recipes.RECIPES, recipes.PICTURE.name: recipes.PICTURE}
+    known = {**recipes.RECIPES, **{one.name: one for one in (recipes.EYES, recipes.PICTURE)}}
     if recipe not in known:
         raise RecipeError(f"no recipe {recipe!r}; there are {', '.join(known)}")
     directory = out or Path("runs") / recipe
     chosen = recipes.override(known[recipe], settings or [])
     shown = f"numbers in {directory}/metrics.csv"
     try:
-        if isinstance(chosen, recipes.PictureRecipe):
+        if isinstance(chosen, recipes.Recipe):
+            given = {"weights": weights, "eyes": eyes, "hand": hand}
+            path = loop.train(chosen, directory, resume=resume, **given)
+            shown = f"curves in {directory}/loss.png, {shown}"
+        elif weights or eyes or hand:
+            raise RecipeError(f"{recipe} begins afresh: leave --weights, --eyes and --hand out")
+        else:
+            from pollux.train import eyes as seeing
             from pollux.train import picture
 
-            if weights or hand:
-                raise RecipeError(
-                    f"{recipe} begins with fresh weights: leave --weights, --hand out"
-                )
-            path = picture.train(chosen, directory, resume=resume)
-        else:
-            path = loop.train(chosen, directory, resume=resume, weights=weights, hand=hand)
-            shown = f"curves in {directory}/loss.png, {shown}"
+            alone = seeing if isinstance(chosen, recipes.Eyes) else picture
+            path = alone.train(chosen, directory, resume=resume)
     except KeyboardInterrupt as stop:
         fail(str(stop) or "interrupted; go on with --resume", 130)
     typer.echo(f"{path}; {shown}")

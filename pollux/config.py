@@ -12,6 +12,8 @@ from pollux.errors import WeightsError
 
 BLOCK = 64  # tokens: the unit of recall and of citation
 PATCH = 16  # pixels, each side of what a token of a picture shows
+BORDER = 8  # pixels around a patch that are seen with it; beyond the picture its edge goes on
+SIGHT = PATCH + 2 * BORDER
 DRAWN_SIDE = 64  # pixels, each side of a picture that is drawn
 DRAWN_GRID = 8  # codes, each side of it
 DRAWN_CODES = DRAWN_GRID * DRAWN_GRID
@@ -48,9 +50,13 @@ class Experts:
 
 @dataclass(frozen=True, kw_only=True)
 class Vision:
-    """Eyes: a patch passes `hidden_dim` units. Rows and columns beyond `sides` share a position."""
+    """Eyes: a patch passes convolutions, the first of `channels`, then `hidden_dim` units.
+
+    Rows and columns beyond `sides` share a position.
+    """
 
     hidden_dim: int
+    channels: int = 20
     sides: int = 64
 
     def __post_init__(self):

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float16, Float32, Int, Int32, UInt8
 from numpy.lib.stride_tricks import sliding_window_view
 
-from pollux.config import MEL_BINS, MEL_FRAMES, MEL_OWN, PATCH
+from pollux.config import BORDER, MEL_BINS, MEL_FRAMES, MEL_OWN, PATCH, SIGHT
 from pollux.media.mel import FLOOR, SECOND
 from pollux.media.piece import Picture, Piece, Sound, Words
 from pollux.tokenizer import Tokenizer
@@ -29,7 +29,7 @@ class Interleaved:
     """T tokens and, among them, P patches and A tokens of sound, both in the order of the ids."""
 
     ids: Int32[np.ndarray, " T"]
-    patches: UInt8[np.ndarray, "P 16 16 3"]
+    patches: UInt8[np.ndarray, "P 32 32 3"]  # with what is around each
     patch_place: Int32[np.ndarray, "P 2"]  # row and column in its picture
     patch_at: Int32[np.ndarray, " T"]  # which patch stands here; -1: none
     mel: Float16[np.ndarray, "A 12 64"]  # frames before (silence, where it begins) and its own
@@ -94,7 +94,7 @@ def text(ids: Sequence[int] | np.ndarray) -> Interleaved:
     nothing = np.full(len(ids), -1, np.int32)
     return Interleaved(
         ids=np.asarray(ids, np.int32),
-        patches=np.zeros((0, PATCH, PATCH, 3), np.uint8),
+        patches=np.zeros((0, SIGHT, SIGHT, 3), np.uint8),
         patch_place=np.zeros((0, 2), np.int32),
         patch_at=nothing,
         mel=np.zeros((0, MEL_FRAMES, MEL_BINS), np.float16),
@@ -127,6 +127,21 @@ def joined(several: Sequence[Interleaved]) -> Interleaved:
         mel_at=shifted("mel_at", sounds),
         spans=shifted("spans", tokens),
     )
+
+
+def patches_of(
+    pixels: UInt8[np.ndarray, "H W 3"],
+) -> tuple[UInt8[np.ndarray, "P 32 32 3"], Int32[np.ndarray, "P 2"]]:
+    """A picture row by row, each patch with what is around it in this picture; their places."""
+    height, width, _ = pixels.shape
+    rows, columns = height // PATCH, width // PATCH
+    if (rows * PATCH, columns * PATCH) != (height, width):
+        raise ValueError(f"{width} x {height} pixels are no whole patches of {PATCH}")
+    around = np.pad(pixels, ((BORDER, BORDER), (BORDER, BORDER), (0, 0)), "edge")
+    windows = sliding_window_view(around, (SIGHT, SIGHT), (0, 1))[::PATCH, ::PATCH]
+    patches = windows.transpose(0, 1, 3, 4, 2).reshape(-1, SIGHT, SIGHT, 3)
+    place = np.indices((rows, columns), np.int32).reshape(2, -1).T
+    return patches, np.ascontiguousarray(place)
 
 
 def is_media(tokenizer: Tokenizer, ids: np.ndarray) -> Bool[np.ndarray, " T"]:
@@ -181,18 +196,13 @@ def _goes_on(before: object, after: object) -> bool:
 
 
 def _picture(control: dict[str, int], picture: Picture) -> Interleaved:
-    height, width, _ = picture.pixels.shape
-    rows, columns = height // PATCH, width // PATCH
-    if (rows * PATCH, columns * PATCH) != (height, width):
-        raise ValueError(f"{width} x {height} pixels are no whole patches of {PATCH}")
-    patches = picture.pixels.reshape(rows, PATCH, columns, PATCH, 3).swapaxes(1, 2)
-    place = np.indices((rows, columns), np.int32).reshape(2, -1).T
+    patches, place = patches_of(picture.pixels)
     media = [control[MEDIA]] * len(place)
     ids = np.array([control["<begin_image>"], *media, control["<end_image>"]], np.int32)
     return replace(
         text(ids),
-        patches=patches.reshape(-1, PATCH, PATCH, 3),
-        patch_place=np.ascontiguousarray(place),
+        patches=patches,
+        patch_place=place,
         patch_at=_numbered(ids == control[MEDIA]),
     )
 

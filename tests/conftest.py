@@ -39,7 +39,7 @@ def senses():
 
     from pollux.config import TINY, Audio, Vision
 
-    eyes, ears = Vision(hidden_dim=24, sides=4), Audio(hidden_dim=20)
+    eyes, ears = Vision(hidden_dim=24, channels=4, sides=4), Audio(hidden_dim=20)
     return replace(TINY, name="tiny-senses", vision=eyes, audio=ears)
 
 

@@ -23,7 +23,10 @@ from pollux.model import decoder
 
 CONFIG = dataclasses.replace(TINY, vocab_size=64)
 SENSES = dataclasses.replace(
-    CONFIG, name="senses", vision=Vision(hidden_dim=8, sides=2), audio=Audio(hidden_dim=8)
+    CONFIG,
+    name="senses",
+    vision=Vision(hidden_dim=8, channels=2, sides=2),
+    audio=Audio(hidden_dim=8),
 )
 
 
@@ -175,7 +178,7 @@ def test_text_only_files_say_nothing_of_senses(saved):
         assert not [name for name in file.keys() if name.startswith(("vision", "audio"))]
     assert not {"vision", "audio"} & described.keys()
     rewrite(saved, config=json.dumps({**described, "vision": {"hidden_dim": 8, "sides": 2}}))
-    refused(saved, "lacks 6 weights, the first vision.colour")
+    refused(saved, "lacks 8 weights, the first vision.colour")
 
 
 def test_unwritable_place(tmp_path, saved):

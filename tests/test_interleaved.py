@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pollux import interleaved as mixed
-from pollux.config import MEL_BINS, MEL_FRAMES, MEL_OWN, PATCH
+from pollux.config import BORDER, MEL_BINS, MEL_FRAMES, MEL_OWN, PATCH, SIGHT
 from pollux.media import mel, resolution
 from pollux.media.piece import Picture, Sound, Words
 from pollux.tokenizer import Tokenizer
@@ -47,8 +47,24 @@ def test_picture_row_by_row(tokenizer):
     assert made.patch_place.tolist() == [[row, column] for row in (0, 1) for column in (0, 1, 2)]
     for number, (row, column) in enumerate(made.patch_place * PATCH):
         expected = piece.pixels[row : row + PATCH, column : column + PATCH]
-        assert np.array_equal(made.patches[number], expected)
+        own = made.patches[number, BORDER:-BORDER, BORDER:-BORDER]
+        assert np.array_equal(own, expected)
     assert (made.mel_at == -1).all()
+
+
+def test_around_a_patch_is_its_picture(tokenizer):
+    """Whatever stands before and behind it in the sequence; beyond the picture its edge."""
+    piece = picture(2, 3)
+    made = mixed.interleaved(tokenizer, [picture(1, 2, 1), np.array([9]), piece, picture(2, 2, 2)])
+    alone = mixed.interleaved(tokenizer, [piece]).patches
+    assert np.array_equal(made.patches[2:8], alone)
+    top, bottom = alone[1], alone[4]  # in the middle of the first and of the second row
+    assert np.array_equal(top[BORDER:], piece.pixels[: PATCH + BORDER, BORDER : BORDER + SIGHT])
+    assert np.array_equal(top[:BORDER], np.repeat(top[BORDER : BORDER + 1], BORDER, 0))
+    assert np.array_equal(bottom[: -2 * BORDER], top[PATCH:])
+    left = alone[0]
+    assert np.array_equal(left[:, :BORDER], np.repeat(left[:, BORDER : BORDER + 1], BORDER, 1))
+    assert np.array_equal(left[:, -BORDER:], top[:, BORDER : 2 * BORDER])
 
 
 def test_sound_hears_what_was_before(tokenizer):
@@ -125,7 +141,7 @@ def test_tables_of_a_batch(tokenizer):
         [-1, 8, 9, -1, -1, -1, -1],
         [-1, -1, 2, 3, 4, 5, -1],
     ]
-    assert made["patches"].shape == (8, PATCH, PATCH, 3) and not made["patches"][6:].any()
+    assert made["patches"].shape == (8, SIGHT, SIGHT, 3) and not made["patches"][6:].any()
     assert np.array_equal(made["patches"][2:6], rows[2].patches)
     assert made["patch_place"].shape == (8, 2)
     assert made["mel"].shape == (3, MEL_FRAMES, MEL_BINS)

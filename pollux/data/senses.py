@@ -28,6 +28,7 @@ GENRES = tuple(NEEDS)
 MARKS = 4  # tokens around a piece, and some to spare
 LATE = 3  # tokens of sound: where in a sentence a word ends is known about so well
 LONGEST = 7  # words of a sentence that is read aloud
+ALONE, HEARD_ALONE = 0.1, 0.15  # of albums and of clips: only one of it
 LEAST = 120  # tokens of the smallest scene
 
 READ = ("What is written on {n}?", "What does {n} say?", "Read {n}.", "Read the text on {n}.")
@@ -136,7 +137,7 @@ def _lateness(event: Event) -> int | None:
 def album(material: Material, rng: np.random.Generator, size: int) -> Scene:
     """Pictures, each a part of its own; one alone now and then."""
     scene, left = Scene("pictures"), size
-    most = 1 if rng.random() < 0.3 else 100
+    most = 1 if rng.random() < ALONE else 100
     names: set[str] = set()
     for _ in range(most):
         name = material.name(rng, PICTURE_ENDS)
@@ -174,7 +175,7 @@ def recordings(material: Material, rng: np.random.Generator, size: int) -> Scene
         return films.recording(material, rng, min(seconds, float(rng.integers(8, 120))))
     scene, left, misses = Scene("recording"), size, 0
     names: set[str] = set()
-    most = 1 if rng.random() < 0.4 else 100
+    most = 1 if rng.random() < HEARD_ALONE else 100
     while misses < 8 and len(names) < most:
         one = films.utterance(material, rng, (left - 24) / 25)
         if one is None or one.events[0].name in names:

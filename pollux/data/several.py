@@ -29,7 +29,6 @@ BY_OWNER = 0.6  # and of these name it once where they can: "the code for A, B a
 INSIDE = 0.4  # of the facts that belong together have the owner's name inside: "the secret A code"
 REWORDED = 0.3  # of the facts are asked for in other words than the text's
 OF_NUMBER = 0.6  # of these differ by singular and plural only
-PLACED = 0.5  # of the questions for all values say where these are "given in the text"
 MORE = 0.6  # of the documents have a fact of several values, chains, or owners of the same
 OF_MORE = 0.3  # of the questions that find something in those are about these
 ONE_ALONE = 0.4  # of the things of several values have one, "one of the codes is 17", and
@@ -47,17 +46,6 @@ VALUE_STATEMENTS = (
     "Also one of {p}: {v}.",
 )
 CHINESE_VALUE_STATEMENTS = ("{p}之一是{v}。", "{p}中有{v}。", "{p}包括{v}。", "{p}：{v}。")
-VALUE_QUESTIONS = (
-    "What are all {p}?",
-    "List all of {p}.",
-    "Which are {p}? Name every one.",
-    "Give me every one of {p}.",
-    "All {p}, please.",
-    "I need the complete list of {p}.",
-    "Find all {p} in the text.",
-    "Name all of {p}",
-)
-CHINESE_VALUE_QUESTIONS = ("{p}有哪些？", "列出所有{p}。", "{p}都是什么？", "请找出全部{p}。")
 CHAIN_QUESTIONS = (
     "What is the value of {p}?",
     "What number does {p} stand for?",
@@ -215,11 +203,7 @@ def values(kit: Kit, rng: np.random.Generator, doc: Document):
     chinese = chosen[0].fact.chinese
     if not (chosen[1:] or chinese) and rng.random() < ASKED_AS_ONE:
         return skills.find(kit, rng, doc, [_as_one(chosen[0])])
-    options = CHINESE_VALUE_QUESTIONS if chinese else VALUE_QUESTIONS
-    text = kit.vocabulary.pick(rng, options)
-    if not chinese and rng.random() < PLACED:
-        text = text.replace("{p}", "{p}" + wording.placed(rng))
-    text = skills.sentence(text, chosen[0].fact.phrase)
+    text = skills.sentence(wording.all_of(rng, chinese), chosen[0].fact.phrase)
     return skills.asked(kit, text, skills.told(kit, doc, chosen))
 
 

@@ -189,6 +189,19 @@ CHINESE_PREDICATES = (
     *("正是", "仍然是", "叫做", "写作", "可能是", "已经定成", "，也就是"),
 )
 CHINESE_TAILS = ("。", "。", "。", "", "，没有错。", "了。", "，大家都记得。")
+VALUE_QUESTIONS = (
+    "What are all {p}?",
+    "List all of {p}.",
+    "Which are {p}? Name every one.",
+    "Give me every one of {p}.",
+    "All {p}, please.",
+    "I need the complete list of {p}.",
+    "Find all {p} in the text.",
+    "Name all of {p}",
+)
+CHINESE_VALUE_QUESTIONS = ("{p}有哪些？", "列出所有{p}。", "{p}都是什么？", "请找出全部{p}。")
+ALL_OF_THEM = 0.4  # of the questions about several things ask for all of them
+ALL_PLACED = 0.5  # of those say where they are
 SEVERAL = ("hat is {p}", "hat are {p}"), ("{p} is", "{p} are"), (" was {p}", " were {p}")
 
 
@@ -198,6 +211,8 @@ def pick(rng: np.random.Generator, options: Sequence[str]) -> str:
 
 def question(rng: np.random.Generator, chinese: bool = False, several: bool = False) -> str:
     """A question about `{p}`, of several things where it is "what are" instead of "what is"."""
+    if several and rng.random() < ALL_OF_THEM:
+        return all_of(rng, chinese)
     if rng.random() < LISTED:
         text = pick(rng, facts.CHINESE_QUESTIONS if chinese else facts.QUESTIONS)
     elif chinese:
@@ -210,6 +225,14 @@ def question(rng: np.random.Generator, chinese: bool = False, several: bool = Fa
             text = text.replace(one, more)
         if not chinese and rng.random() < 0.3:
             text = text.replace(" {p}", " all {p}")
+    return text
+
+
+def all_of(rng: np.random.Generator, chinese: bool = False) -> str:
+    """A question for all there is of `{p}`, be it one thing of several values or several things."""
+    text = pick(rng, CHINESE_VALUE_QUESTIONS if chinese else VALUE_QUESTIONS)
+    if not chinese and rng.random() < ALL_PLACED:
+        text = text.replace("{p}", "{p}" + placed(rng))
     return text
 
 

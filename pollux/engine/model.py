@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int8, UInt8
 
 from pollux import checkpoint
-from pollux.config import BLOCK, MEL_BINS, MEL_FRAMES, PATCH, Config
+from pollux.config import BLOCK, MEL_BINS, MEL_FRAMES, SIGHT, Config
 from pollux.errors import InputError, WeightsError
 from pollux.media.part import TEXT, Kind
 from pollux.memory.store import Shape
@@ -268,7 +268,7 @@ def no_media(cfg: Config, size: int) -> decoder.Media:
     eyes, ears = cfg.vision is not None, cfg.audio is not None
     return decoder.Media(
         at=jnp.full((1, size), -1),
-        patches=jnp.zeros((size, PATCH, PATCH, 3), jnp.uint8) if eyes else None,
+        patches=jnp.zeros((size, SIGHT, SIGHT, 3), jnp.uint8) if eyes else None,
         patch_place=jnp.zeros((size, 2), jnp.int32) if eyes else None,
         mel=jnp.zeros((size, MEL_FRAMES, MEL_BINS), jnp.float16) if ears else None,
     )

@@ -39,7 +39,7 @@ class Media(NamedTuple):
     """
 
     at: Int[Array, "B T"]
-    patches: UInt8[Array, "P 16 16 3"] | None = None
+    patches: UInt8[Array, "P 32 32 3"] | None = None  # with what is around each
     patch_place: Int[Array, "P 2"] | None = None  # row and column in its picture
     mel: Float[Array, "A 12 64"] | None = None
 

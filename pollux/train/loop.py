@@ -23,24 +23,30 @@ from pollux import checkpoint, params
 from pollux.config import Config, parsed
 from pollux.data import mixture
 from pollux.errors import RecipeError, SpaceError, WeightsError
-from pollux.model import decoder
+from pollux.model import decoder, picture
 from pollux.tokenizer import Tokenizer
 from pollux.train import hands
 from pollux.train import step as stepping
 from pollux.train.loss import Batch
 from pollux.train.metrics import Metrics
-from pollux.train.recipe import PictureRecipe, Recipe
-from pollux.train.saves import Saves, shapes
+from pollux.train.recipe import Eyes, Recipe, Run
+from pollux.train.saves import Saves, abstract
 
 
-def initial(recipe: Recipe, weights: Path | None) -> stepping.State:
+def initial(recipe: Recipe, weights: Path | None, eyes: Path | None = None) -> stepping.State:
     """A fresh state, or one that starts from given weights.
 
-    To these eyes and ears may be new, and image codes.
+    To these eyes, ears and image codes may be new. `eyes`: a file of such as were trained alone.
     """
-    declared, key = decoder.declare(recipe.config), jax.random.key(recipe.seed)
-    if weights is None:
-        return stepping.start(recipe, params.initialise(declared, key))
+    fresh = params.initialise(decoder.declare(recipe.config), jax.random.key(recipe.seed))
+    given = fresh if weights is None else _given(recipe, fresh, weights)
+    if eyes is not None:
+        seeing = checkpoint.load_eyes(eyes, recipe.config)
+        given = dataclasses.replace(given, vision=seeing)
+    return stepping.start(recipe, given)
+
+
+def _given(recipe: Recipe, fresh: decoder.Decoder, weights: Path) -> decoder.Decoder:
     given, config, _ = checkpoint.load(weights)
     new = {
         name: getattr(recipe.config, name)
@@ -54,10 +60,9 @@ def initial(recipe: Recipe, weights: Path | None) -> stepping.State:
             f"{weights} is a {config.name} of other dimensions than {recipe.config.name}: "
             "name others, or change the recipe"
         )
-    fresh = params.initialise(declared, key)
     senses = {name: getattr(fresh, name) for name in new if name != "picture"}
     rows = jnp.concatenate([given.embedding, fresh.embedding[config.embeddings :]])
-    return stepping.start(recipe, dataclasses.replace(given, **senses, embedding=rows))
+    return dataclasses.replace(given, **senses, embedding=rows)
 
 
 def _shapes(config: Config) -> dict[str, tuple[int, ...]]:
@@ -72,16 +77,20 @@ def train(
     *,
     resume: bool = False,
     weights: Path | None = None,
+    eyes: Path | None = None,
     hand: Path | None = None,
     stop_after: int | None = None,
 ) -> Path:
     """Runs `recipe`, keeping everything in `directory`; returns the path of the weights.
 
-    `hand`: a file of what draws, for a recipe with image codes. `stop_after` ends the run early,
-    after that step. Ctrl-C saves before it leaves.
+    `weights`, `eyes`: what it starts from, instead of fresh ones (`initial`); `hand`: what draws,
+    for a recipe with image codes (`hands.taken`). `stop_after` ends the run early, after that step.
+    Ctrl-C saves before it leaves.
     """
+    begin = partial(initial, recipe, weights, eyes)
+    draws = partial(hands.taken, recipe, directory, hand, weights)
     try:
-        return _train(recipe, directory, resume, weights, hand, stop_after)
+        return _train(recipe, directory, resume, begin, draws, stop_after)
     except OSError as error:
         reason = error.strerror or error
         raise SpaceError(
@@ -93,24 +102,20 @@ def _train(
     recipe: Recipe,
     directory: Path,
     resume: bool,
-    weights: Path | None,
-    hand: Path | None,
+    begin: Callable[[], stepping.State],
+    draws: Callable[[], picture.Picture | None],
     stop_after: int | None,
 ) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     with Saves(directory) as saves:
         if saves.newest is not None:
-            _check_goes_on(directory, recipe, saves.newest, resume)
-        tokenizer, draws = Tokenizer.load(), hands.taken(recipe, directory, hand, weights)
+            check_goes_on(directory, recipe, saves.newest, resume)
+        tokenizer, drawing = Tokenizer.load(), draws()
         genres = tuple(dict.fromkeys(g for stage in recipe.stages for g in stage.genres))
-        kit = hands.equipped(mixture.kit(tokenizer, genres), recipe, genres, draws)
+        kit = hands.equipped(mixture.kit(tokenizer, genres), recipe, genres, drawing)
         material = mixture.material_for(kit, genres)
-        if saves.newest is None:
-            state = initial(recipe, weights)
-        else:
-            state = saves.restore(
-                shapes(partial(stepping.start, recipe), decoder.declare(recipe.config))
-            )
+        wanted = abstract(recipe, decoder.declare(recipe.config))
+        state = begin() if saves.newest is None else saves.restore(wanted)
         describe(directory, recipe)
         first = int(state.step)
         with Interruption() as interruption, Metrics(directory, recipe, first) as metrics:
@@ -122,7 +127,7 @@ def _train(
             )
     path = directory / f"{recipe.name}.safetensors"
     about = {"steps": str(int(state.step)), "recipe": recipe.name, "seed": str(recipe.seed)}
-    checkpoint.save(path, state.params, recipe.config, about, draws)
+    checkpoint.save(path, state.params, recipe.config, about, drawing)
     return path
 
 
@@ -184,14 +189,14 @@ class Interruption:
             signal.signal(signal.SIGINT, self.before)
 
 
-def describe(directory: Path, recipe: Recipe | PictureRecipe) -> None:
+def describe(directory: Path, recipe: Run) -> None:
     """The resolved recipe beside what came of it."""
     beside = directory / "recipe.json.partial"
     beside.write_text(json.dumps(dataclasses.asdict(recipe), indent=1))
     os.replace(beside, directory / "recipe.json")
 
 
-def _check_goes_on(directory: Path, recipe: Recipe, newest: int, resume: bool) -> None:
+def check_goes_on(directory: Path, recipe: Recipe | Eyes, newest: int, resume: bool) -> None:
     """A run goes on when told to, and with weights of the same shapes; all else may change."""
     if not resume:
         raise RecipeError(

@@ -34,7 +34,7 @@ class Batch(NamedTuple):
     passage: Int[Array, "Q 2"]  # that each is about, [from, to); to = 0: none
     told: Int[Array, "S W"] | None = None  # flat positions not to be recalled; B * T fills up
     media_at: Int[Array, "B T"] | None = None
-    patches: UInt8[Array, "P 16 16 3"] | None = None
+    patches: UInt8[Array, "P 32 32 3"] | None = None
     patch_place: Int[Array, "P 2"] | None = None
     mel: Float[Array, "A 12 64"] | None = None
 

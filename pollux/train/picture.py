@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,17 +30,10 @@ from pollux.train import step as stepping
 from pollux.train.loop import Interruption, describe
 from pollux.train.metrics import LINE_SECONDS
 from pollux.train.recipe import PictureRecipe
-from pollux.train.saves import Saves, shapes
+from pollux.train.saves import Saves, abstract
 
 HELD_OUT = 64  # icons of the sheet at the end, whose styles and concepts training has not
 COLUMNS = ("step", "loss", "off", "edges", "used", "gradient")
-
-
-@params.weights
-class State:
-    params: picture.Picture
-    optimizer: Any
-    step: jax.Array
 
 
 class Measures(NamedTuple):
@@ -48,11 +41,6 @@ class Measures(NamedTuple):
     off: Float[Array, ""]  # mean difference of pixels, from 0 to 1
     edges: Float[Array, ""]  # the same of how neighbours differ
     used: Float[Array, ""]  # share of all codes that occur in the batch
-
-
-def start(recipe: PictureRecipe, weights: picture.Picture) -> State:
-    fresh = stepping.optimizer(recipe).init(weights)
-    return State(params=weights, optimizer=fresh, step=jnp.zeros((), jnp.int32))
 
 
 def loss(
@@ -71,8 +59,8 @@ def loss(
 
 
 def step(
-    recipe: PictureRecipe, state: State, pixels: UInt8[Array, "B 64 64 3"]
-) -> tuple[State, Measures, jax.Array]:
+    recipe: PictureRecipe, state: stepping.State, pixels: UInt8[Array, "B 64 64 3"]
+) -> tuple[stepping.State, Measures, jax.Array]:
     """The state after one batch, what was measured on it, and the norm of the gradient."""
 
     def of(p: picture.Picture) -> tuple[jax.Array, Measures]:
@@ -82,7 +70,7 @@ def step(
     updates, after = stepping.optimizer(recipe).update(gradient, state.optimizer, state.params)
     weights = optax.apply_updates(state.params, updates)
     norm = optax.tree.norm(gradient)
-    return State(params=weights, optimizer=after, step=state.step + 1), measures, norm
+    return stepping.State(params=weights, optimizer=after, step=state.step + 1), measures, norm
 
 
 def train(
@@ -111,10 +99,10 @@ def _train(recipe: PictureRecipe, directory: Path, resume: bool, stop_after: int
     with Saves(directory) as saves, Interruption() as interruption:
         if saves.newest is None:
             fresh = jax.jit(partial(params.initialise, declared))(jax.random.key(recipe.seed))
-            state = start(recipe, fresh)
+            state = stepping.start(recipe, fresh)
         else:
             _check_goes_on(directory, recipe, saves.newest, resume)
-            state = saves.restore(shapes(partial(start, recipe), declared))
+            state = saves.restore(abstract(recipe, declared))
         describe(directory, recipe)
         first = int(state.step)
         batches = icons.batches(drawn, recipe.rows, recipe.steps, recipe.seed, first)
@@ -129,12 +117,12 @@ def _train(recipe: PictureRecipe, directory: Path, resume: bool, stop_after: int
 def _run(
     recipe: PictureRecipe,
     batches: Iterator[np.ndarray],
-    state: State,
+    state: stepping.State,
     saves: Saves,
     directory: Path,
     interruption: Interruption,
     stop_after: int | None,
-) -> State:
+) -> stepping.State:
     """From `state` to the last step, or to where it is told to stop."""
     advance = jax.jit(partial(step, recipe), donate_argnums=0)
     console = rich.console.Console(highlight=False, markup=False, soft_wrap=True)

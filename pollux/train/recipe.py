@@ -11,12 +11,9 @@ from pollux.errors import RecipeError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """What is trained, on what, and how. Steps are counted over all stages."""
+class Pace:
+    """How a run learns, and how often it is saved."""
 
-    name: str
-    config: Config
-    stages: tuple[Stage, ...]
     seed: int = 0
     learning_rate: float = 2e-3
     warmup_steps: int = 60
@@ -24,12 +21,21 @@ class Recipe:
     weight_decay: float = 0.05  # of matrices
     gradient_norm: float = 1.0
     beta_2: float = 0.98
+    checkpoint_seconds: float = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Pace):
+    """What is trained, on what, and how. Steps are counted over all stages."""
+
+    name: str
+    config: Config
+    stages: tuple[Stage, ...]
     balance_rate: float = 2e-3  # of the router's bias, a step
     look_weight: float = 0.5  # of the loss for where to look
     text_weight: float = 0.3  # of the loss for running text
     survey_weight: float = 0.3  # of the loss for the passage a question is about
     draw_weight: float = 0.3  # of the loss for image codes
-    checkpoint_seconds: float = 120.0
 
     @property
     def steps(self) -> int:
@@ -37,28 +43,42 @@ class Recipe:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureRecipe:
-    """The same of what draws: pictures as codes and back (train/picture.py)."""
+class Eyes(Pace):
+    """Eyes alone, before a model sees with them: which letters end in a patch (train/eyes.py)."""
 
-    name: str
-    config: Picture
-    steps: int
+    name: str = "eyes"
+    config: Config = SENSES  # whose eyes they are to be
+    steps: int = 24_000
+    patches: int = 512  # a step
+
+    def __post_init__(self):
+        for name in ("steps", "patches"):
+            if getattr(self, name) < 1:
+                raise RecipeError(f"{name} {getattr(self, name)} must be 1 or more")
+        if self.config.vision is None:
+            raise RecipeError(f"{self.config.name} has no eyes to be trained")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureRecipe(Pace):
+    """A hand alone, before a model draws with it: pictures as codes and back (train/picture.py)."""
+
+    name: str = "picture"
+    config: Picture = HAND
+    steps: int = 2_000
     rows: int = 32  # pictures a step
-    seed: int = 0
-    learning_rate: float = 2e-3
-    warmup_steps: int = 60
     decay_share: float = 0.5
     weight_decay: float = 0.01
-    gradient_norm: float = 1.0
-    beta_2: float = 0.98
     edge_weight: float = 1.0  # of the loss for how neighbouring pixels differ
-    checkpoint_seconds: float = 120.0
 
     def __post_init__(self):
         for name in ("steps", "rows"):
             if getattr(self, name) < 1:
                 raise RecipeError(f"{name} {getattr(self, name)} must be 1 or more")
 
+
+Run = Recipe | Eyes | PictureRecipe
+Kind = TypeVar("Kind", Recipe, Eyes, PictureRecipe)
 
 GENRES = {
     "books": 4.0,
@@ -116,12 +136,10 @@ RECIPES = {
         ),
     )
 }
-PICTURE = PictureRecipe(name="picture", config=HAND, steps=2_000)
-
-AnyRecipe = TypeVar("AnyRecipe", Recipe, PictureRecipe)
+EYES, PICTURE = Eyes(), PictureRecipe()
 
 
-def override(recipe: AnyRecipe, settings: list[str]) -> AnyRecipe:
+def override(recipe: Kind, settings: list[str]) -> Kind:
     """`recipe` with settings like `learning_rate=1e-3` or `stages.0.steps=50` applied.
 
     Raises RecipeError where one is malformed, its key unknown or its value of another type.

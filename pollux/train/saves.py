@@ -10,8 +10,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ import orbax.checkpoint as orbax
 
 from pollux import params
 from pollux.errors import RecipeError, SpaceError
+from pollux.train import step as stepping
+from pollux.train.recipe import Run
 
 CHECKSUMS = "crc32.json"
 KEPT = 2
@@ -58,7 +59,7 @@ class Saves:
         """Its step."""
         return next(iter(self.steps), None)
 
-    def save(self, number: int, state: Any) -> None:
+    def save(self, number: int, state: stepping.State) -> None:
         """Raises SpaceError; the checkpoints before stay as they are."""
         try:
             self._make_sure_of_room(sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
@@ -74,11 +75,11 @@ class Saves:
                 "free space and go on with --resume"
             ) from None
 
-    def restore(self, wanted: Any) -> Any:
-        """From the newest checkpoint that is whole, with the shapes of `wanted`.
+    def restore(self, wanted: stepping.State) -> stepping.State:
+        """From the newest checkpoint that is whole. Raises RecipeError if none is.
 
-        Raises RecipeError if none is. Newer ones are put aside, because Orbax saves nothing older
-        than what it has.
+        `wanted`: its shapes (`abstract`). Newer ones are put aside, because Orbax saves nothing
+        older than what it has.
         """
         broken: dict[int, str] = {}
         for number in self.steps:
@@ -124,12 +125,13 @@ class Saves:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def shapes(start: Callable[[Any], Any], declared: Any) -> Any:
-    """Of the state that `start` makes of weights, without its arrays."""
+def abstract(recipe: Run, declared: Any) -> stepping.State:
+    """The shapes of a state, without its arrays, of weights that are declared."""
+    weights = params.abstract(declared)
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
-        jax.eval_shape(start, params.abstract(declared)),
+        jax.eval_shape(partial(stepping.start, recipe), weights),
     )
 
 

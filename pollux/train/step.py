@@ -15,17 +15,17 @@ from pollux import sharding
 from pollux.model import decoder, moe
 from pollux.params import abstract, weights
 from pollux.train.loss import Batch, Measures, loss
-from pollux.train.recipe import PictureRecipe, Recipe
+from pollux.train.recipe import Recipe, Run
 
 
 @weights
 class State:
-    params: decoder.Decoder
+    params: Any  # a decoder.Decoder, eyes.Learner or picture.Picture
     optimizer: Any
     step: jax.Array
 
 
-def schedule(recipe: Recipe | PictureRecipe) -> optax.Schedule:
+def schedule(recipe: Run) -> optax.Schedule:
     """Warm-up, a plateau, and a cosine to a fiftieth: a run can be prolonged at the plateau."""
     decay = max(1, int(recipe.steps * recipe.decay_share))
     rate, warm = recipe.learning_rate, min(recipe.warmup_steps, recipe.steps // 4 + 1)
@@ -37,7 +37,7 @@ def schedule(recipe: Recipe | PictureRecipe) -> optax.Schedule:
     return optax.join_schedules(pieces, [warm, max(warm, recipe.steps - decay)])
 
 
-def optimizer(recipe: Recipe | PictureRecipe) -> optax.GradientTransformation:
+def optimizer(recipe: Run) -> optax.GradientTransformation:
     return optax.chain(
         optax.clip_by_global_norm(recipe.gradient_norm),
         optax.adamw(
@@ -51,7 +51,7 @@ def matrices(tree: Any) -> Any:
     return jax.tree.map(lambda x: x.ndim >= 2, tree)
 
 
-def start(recipe: Recipe, params: decoder.Decoder) -> State:
+def start(recipe: Run, params: Any) -> State:
     fresh = optimizer(recipe).init(params)
     return State(params=params, optimizer=fresh, step=jnp.zeros((), jnp.int32))
 

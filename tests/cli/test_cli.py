@@ -247,6 +247,8 @@ def test_wrong_usage_is_2(run):
 def test_unknown_recipe_and_setting(run, tmp_path):
     code, _, err = run("train", "nonsense", "--out", tmp_path, tiny=False)
     assert code == 1 and "spark" in one_line(err)
+    code, _, err = run("train", "eyes", "--out", tmp_path, "--eyes", "a.safetensors", tiny=False)
+    assert code == 1 and "leave --weights, --eyes and --hand out" in one_line(err)
     code, _, err = run("train", "tiny", "--out", tmp_path, "--set", "speed=9", tiny=False)
     assert code == 1 and "speed" in one_line(err)
     code, _, err = run("train", "tiny", "--out", tmp_path, "--set", "stages.0.rows=0", tiny=False)

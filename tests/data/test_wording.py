@@ -22,7 +22,7 @@ HELD_OUT = (*facts.UNSEEN_STATEMENTS, *RULER, *passages.APOLLO_QUESTIONS)
 def all_questions():
     rng = np.random.default_rng(0)
     made = {wording.question(rng, several=bool(i % 2)) for i in range(MADE)}
-    return made | {*facts.QUESTIONS, *several.VALUE_QUESTIONS, *several.CHAIN_QUESTIONS}
+    return made | {*facts.QUESTIONS, *wording.VALUE_QUESTIONS, *several.CHAIN_QUESTIONS}
 
 
 def all_statements():

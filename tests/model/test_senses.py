@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pollux import params
-from pollux.config import MEL_BINS, MEL_FRAMES, PATCH
+from pollux.config import MEL_BINS, MEL_FRAMES, SIGHT
 from pollux.model import audio, decoder, read, vision
 from tests.model.conftest import as_if_trained
 
@@ -36,7 +36,7 @@ def document(seed=0):
     at[0, 30 : 30 + SOUNDS] = PATCHES + np.arange(SOUNDS)
     media = decoder.Media(
         at=jnp.asarray(at),
-        patches=jnp.asarray(rng.integers(0, 256, (PATCHES, PATCH, PATCH, 3)), jnp.uint8),
+        patches=jnp.asarray(rng.integers(0, 256, (PATCHES, SIGHT, SIGHT, 3)), jnp.uint8),
         patch_place=jnp.asarray(rng.integers(0, 6, (PATCHES, 2))),
         mel=jnp.asarray(rng.normal(-5, 3, (SOUNDS, MEL_FRAMES, MEL_BINS)), jnp.float16),
     )
@@ -139,12 +139,12 @@ def test_light_and_contrast_hardly_matter(mixed_cfg):
     p = params.initialise(vision.declare(mixed_cfg), jax.random.key(0))
     p = dataclasses.replace(p, colour=0 * p.colour)
     rng = np.random.default_rng(0)
-    one, other = rng.integers(0, 2, (2, PATCH, PATCH, 1)).repeat(3, 3)
+    one, other = rng.integers(0, 2, (2, SIGHT, SIGHT, 1)).repeat(3, 3)
     patches = [40 + 200 * one, 10 + 100 * one, 40 + 200 * other]
     place = jnp.zeros((3, 2), jnp.int32)
     bright, dark, different = vision.embed(p, jnp.asarray(np.stack(patches), jnp.uint8), place)
     assert np.abs(bright - dark).max() < 0.2 * np.abs(bright - different).max()
-    flat = jnp.asarray(np.full((2, PATCH, PATCH, 3), [[[[0]]], [[[255]]]]), jnp.uint8)
+    flat = jnp.asarray(np.full((2, SIGHT, SIGHT, 3), [[[[0]]], [[[255]]]]), jnp.uint8)
     p = params.initialise(vision.declare(mixed_cfg), jax.random.key(0))
     black, white = vision.embed(p, flat, place[:2])
     assert np.abs(black - white).max() > 0.1

@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from pollux import params, sharding
-from pollux.config import MEL_BINS, MEL_FRAMES, PATCH, TINY, Audio, Vision
+from pollux.config import MEL_BINS, MEL_FRAMES, SIGHT, TINY, Audio, Vision
 from pollux.data.mixture import Stage
 from pollux.model import decoder, read
 from pollux.train import step as stepping
@@ -24,7 +24,7 @@ CONFIG = dataclasses.replace(
     vocab_size=256,
     read_layers=1,
     answer_layers=1,
-    vision=Vision(hidden_dim=16, sides=4),
+    vision=Vision(hidden_dim=16, channels=4, sides=4),
     audio=Audio(hidden_dim=16),
 )
 SHARES = {"any": 1.0}  # never drawn from
@@ -70,7 +70,7 @@ def media(rows, length):
     rng = np.random.default_rng(1)
     at = np.full((rows, length), -1)
     at[:, 3:7] = rng.permutation(4 * rows).reshape(rows, 4)
-    patches = rng.integers(0, 256, (2 * rows, PATCH, PATCH, 3))
+    patches = rng.integers(0, 256, (2 * rows, SIGHT, SIGHT, 3))
     mel = rng.normal(-5, 3, (2 * rows, MEL_FRAMES, MEL_BINS))
     return decoder.Media(
         at=jnp.asarray(at),
