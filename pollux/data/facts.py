@@ -204,7 +204,7 @@ class Vocabulary:
         if chinese:
             first = self.pick(rng, self.chinese)
             return first + (self.pick(rng, self.chinese) if rng.random() < 0.4 else "")
-        if rng.random() < IDENTIFIERS:
+        if not self.evaluation and rng.random() < IDENTIFIERS:
             return self.identifier(rng)
         match rng.integers(8):
             case 0 | 1 | 2:
@@ -219,7 +219,7 @@ class Vocabulary:
                 return f"{self.pick(rng, self.lower)}-{self.pick(rng, self.lower)}"
 
     def value(self, rng: np.random.Generator, chinese: bool = False) -> str:
-        if rng.random() < IDENTIFIERS:
+        if not self.evaluation and rng.random() < IDENTIFIERS:
             return self.identifier(rng)
         match rng.integers(10):
             case 0 | 1 | 2 | 3 | 4:
