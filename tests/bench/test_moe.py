@@ -25,7 +25,18 @@ def write_run(directory: Path, losses: np.ndarray, tokens_per_s: float) -> None:
         table = csv.writer(file)
         table.writerow(COLUMNS)
         for number, loss in enumerate(losses, 1):
-            table.writerow([number, 2 * loss, 3 * loss, loss, *[0.5] * 7, 1.0, 1.0, tokens_per_s])
+            table.writerow(
+                [
+                    number,
+                    2 * loss,
+                    3 * loss,
+                    loss,
+                    *[0.5] * (len(COLUMNS) - 7),
+                    1.0,
+                    1.0,
+                    tokens_per_s,
+                ]
+            )
 
 
 def write_runs(out: Path, slowness: float) -> None:

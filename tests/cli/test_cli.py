@@ -168,7 +168,8 @@ def test_what_cannot_be_read_is_left_out_when_asked(run, text, tmp_path):
     assert one_line(err) == f"pollux: {broken} is cut short or damaged; fetch it again"
     code, out, err = run("read", text, broken, "-o", reading, "--skip-unreadable")
     assert code == 0 and "of 1 parts" in out
-    assert f"left out: {broken} is cut short or damaged" in " ".join(err.split())
+    said = "".join(err.split())  # whatever the width
+    assert f"left out: {broken} is cut short or damaged".replace(" ", "") in said
 
 
 def test_wrong_weights(run, text, tmp_path):

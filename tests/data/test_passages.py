@@ -85,9 +85,9 @@ def test_a_sentence_finds_its_own_paragraph(kit, seed, genre):
     assert "\n" not in text
     start, end = made[1].passage
     assert doc.tokens[start - 1] == doc.tokens[end] == kit.tokenizer.newline
-    if not passages.chinese(text):
+    if not (passages.chinese(text) or passages.chinese(question)):
         asked = {w.casefold()[:4] for w in passages.content(question)}
-        assert len(asked & {w.casefold()[:4] for w in passages.content(text)}) >= 2
+        assert len(asked & {w.casefold()[:4] for w in passages.content(text)}) >= 1
     assert fact.phrase.casefold() not in question.casefold()
 
 

@@ -52,11 +52,11 @@ def test_rows_of_pictures_and_sound(kit, sensed, genre):
         assert (row.tokens == media).sum() == len(row.media.patches) + len(row.media.mel) > 0
         assert (row.tokens[document:] != media).all()
         assert row.answers and row.aloud
-        for at, target, _, first, end in [s for answer in row.answers for s in answer]:
+        for at, target, _, first, end, _ in [s for answer in row.answers for s in answer]:
             assert row.tokens[at + 1] == target != media
             assert end <= at and (first < end or end <= 0)
             assert end <= 0 or row.segment[first] == row.segment[end - 1]
-        for at, target, weight, _, end in row.aloud:
+        for at, target, weight, _, end, _ in row.aloud:
             assert row.tokens[at] == media != target and at < document
             assert (weight, end) == (mixture.ALOUD_WEIGHT, 0)
         for at, target, *_ in row.text:

@@ -62,7 +62,7 @@ def batch():
     passage = jnp.asarray(rows + np.array([1, 9]), jnp.int32)
     target, weight = tokens.reshape(-1)[at + 1], jnp.ones(at.shape)
     text = tokens, segment, at, target, weight, look, question, passage
-    return Batch(*text, *media(*tokens.shape))
+    return Batch(*text, None, *media(*tokens.shape))
 
 
 def media(rows, length):
