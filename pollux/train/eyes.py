@@ -26,14 +26,14 @@ from jaxtyping import Array, Float, Int, UInt8
 from pollux import checkpoint, params
 from pollux.config import Config
 from pollux.data import art, letters
-from pollux.errors import RecipeError, SpaceError
+from pollux.errors import RecipeError
 from pollux.model import vision
 from pollux.params import Param, normal, weights
 from pollux.train import step as stepping
 from pollux.train.loop import Interruption, check_goes_on, describe
 from pollux.train.loss import mean
 from pollux.train.recipe import Eyes
-from pollux.train.saves import Saves, abstract
+from pollux.train.saves import Saves, abstract, writing
 
 COLUMNS = (
     "step",
@@ -89,9 +89,7 @@ def loss(p: Learner, seen: Seen) -> tuple[Float[Array, ""], Measures]:
 
 def step(recipe: Eyes, state: stepping.State, seen: Seen) -> tuple[stepping.State, Measures]:
     (_, measures), gradient = jax.value_and_grad(loss, has_aux=True)(state.params, seen)
-    change = stepping.optimizer(recipe).update(gradient, state.optimizer, state.params)
-    new = optax.apply_updates(state.params, change[0])
-    return stepping.State(params=new, optimizer=change[1], step=state.step + 1), measures
+    return stepping.updated(recipe, state, gradient), measures
 
 
 @dataclass(frozen=True)
@@ -117,13 +115,8 @@ def train(
     recipe: Eyes, directory: Path, *, resume: bool = False, stop_after: int | None = None
 ) -> Path:
     """As loop.train; returns the path of the eyes, as `loop.initial` takes them."""
-    try:
+    with writing(directory):
         return _train(recipe, directory, resume, stop_after)
-    except OSError as error:
-        reason = error.strerror or error
-        raise SpaceError(
-            f"cannot write in {directory} ({reason}); free space and go on with --resume"
-        ) from None
 
 
 def _train(recipe: Eyes, directory: Path, resume: bool, stop_after: int | None) -> Path:

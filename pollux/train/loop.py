@@ -14,23 +14,24 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from pollux import checkpoint, params
-from pollux.config import Config, parsed
+from pollux.config import Config, Picture, parsed, parsed_picture
 from pollux.data import mixture
-from pollux.errors import RecipeError, SpaceError, WeightsError
+from pollux.errors import RecipeError, WeightsError
 from pollux.model import decoder, picture
 from pollux.tokenizer import Tokenizer
 from pollux.train import hands
 from pollux.train import step as stepping
 from pollux.train.loss import Batch
 from pollux.train.metrics import Metrics
-from pollux.train.recipe import Eyes, Recipe, Run
-from pollux.train.saves import Saves, abstract
+from pollux.train.recipe import Recipe, Run
+from pollux.train.saves import Saves, abstract, writing
 
 
 def initial(recipe: Recipe, weights: Path | None, eyes: Path | None = None) -> stepping.State:
@@ -89,13 +90,8 @@ def train(
     """
     begin = partial(initial, recipe, weights, eyes)
     draws = partial(hands.taken, recipe, directory, hand, weights)
-    try:
+    with writing(directory):
         return _train(recipe, directory, resume, begin, draws, stop_after)
-    except OSError as error:
-        reason = error.strerror or error
-        raise SpaceError(
-            f"cannot write in {directory} ({reason}); free space and go on with --resume"
-        ) from None
 
 
 def _train(
@@ -196,21 +192,27 @@ def describe(directory: Path, recipe: Run) -> None:
     os.replace(beside, directory / "recipe.json")
 
 
-def check_goes_on(directory: Path, recipe: Recipe | Eyes, newest: int, resume: bool) -> None:
+def check_goes_on(directory: Path, recipe: Run, newest: int, resume: bool) -> None:
     """A run goes on when told to, and with weights of the same shapes; all else may change."""
     if not resume:
         raise RecipeError(
             f"{directory} holds a run at step {newest}: go on with --resume, or name another --out"
         )
     try:
-        before = parsed(json.loads((directory / "recipe.json").read_text())["config"])
+        config = json.loads((directory / "recipe.json").read_text())["config"]
+        before = parsed_picture(config) if "levels" in config else parsed(config)
     except (AttributeError, FileNotFoundError, KeyError, TypeError, ValueError, WeightsError):
         return  # a recipe of another version: the checkpoint will tell
-    if _shapes(before) != _shapes(recipe.config):
+    if _dimensions(before) != _dimensions(recipe.config):
         raise RecipeError(
             f"the run in {directory} has a model of other dimensions: "
             "set config as it was, or name another --out"
         )
+
+
+def _dimensions(config: Config | Picture) -> Any:
+    """What a checkpoint must agree in; of what draws the levels too, or codes mean others."""
+    return _shapes(config) if isinstance(config, Config) else config
 
 
 def _provenance(

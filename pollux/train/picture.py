@@ -5,7 +5,6 @@ As in train/loop.py a batch depends on the seed and its number, so a run goes on
 """
 
 import csv
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -21,16 +20,16 @@ import rich.console
 from jaxtyping import Array, Float, UInt8
 
 from pollux import checkpoint, params
-from pollux.config import Picture, parsed_picture
+from pollux.config import Picture
 from pollux.data import icons
 from pollux.data.art import art
-from pollux.errors import RecipeError, SpaceError, WeightsError
+from pollux.errors import RecipeError
 from pollux.model import picture
 from pollux.train import step as stepping
-from pollux.train.loop import Interruption, describe
+from pollux.train.loop import Interruption, check_goes_on, describe
 from pollux.train.metrics import LINE_SECONDS
 from pollux.train.recipe import PictureRecipe
-from pollux.train.saves import Saves, abstract
+from pollux.train.saves import Saves, abstract, writing
 
 HELD_OUT = 64  # icons of the sheet at the end, whose styles and concepts training has not
 COLUMNS = ("step", "loss", "off", "edges", "used", "gradient")
@@ -67,10 +66,7 @@ def step(
         return loss(p, recipe.config, pixels, recipe.edge_weight)
 
     (_, measures), gradient = jax.value_and_grad(of, has_aux=True)(state.params)
-    updates, after = stepping.optimizer(recipe).update(gradient, state.optimizer, state.params)
-    weights = optax.apply_updates(state.params, updates)
-    norm = optax.tree.norm(gradient)
-    return stepping.State(params=weights, optimizer=after, step=state.step + 1), measures, norm
+    return stepping.updated(recipe, state, gradient), measures, optax.tree.norm(gradient)
 
 
 def train(
@@ -81,13 +77,8 @@ def train(
     stop_after: int | None = None,
 ) -> Path:
     """Runs `recipe`, keeping everything in `directory`; returns the path of the weights."""
-    try:
+    with writing(directory):
         return _train(recipe, directory, resume, stop_after)
-    except OSError as error:
-        reason = error.strerror or error
-        raise SpaceError(
-            f"cannot write in {directory} ({reason}); free space and go on with --resume"
-        ) from None
 
 
 def _train(recipe: PictureRecipe, directory: Path, resume: bool, stop_after: int | None) -> Path:
@@ -101,7 +92,7 @@ def _train(recipe: PictureRecipe, directory: Path, resume: bool, stop_after: int
             fresh = jax.jit(partial(params.initialise, declared))(jax.random.key(recipe.seed))
             state = stepping.start(recipe, fresh)
         else:
-            _check_goes_on(directory, recipe, saves.newest, resume)
+            check_goes_on(directory, recipe, saves.newest, resume)
             state = saves.restore(abstract(recipe, declared))
         describe(directory, recipe)
         first = int(state.step)
@@ -164,22 +155,6 @@ def _kept(path: Path, first: int) -> Path:
         csv.writer(file).writerows([COLUMNS, *kept])
     os.replace(beside, path)
     return path
-
-
-def _check_goes_on(directory: Path, recipe: PictureRecipe, newest: int, resume: bool) -> None:
-    if not resume:
-        raise RecipeError(
-            f"{directory} holds a run at step {newest}: go on with --resume, or name another --out"
-        )
-    try:
-        before = parsed_picture(json.loads((directory / "recipe.json").read_text())["config"])
-    except (AttributeError, FileNotFoundError, KeyError, TypeError, ValueError, WeightsError):
-        return  # a recipe of another version: the checkpoint will tell
-    if before != recipe.config:
-        raise RecipeError(
-            f"the run in {directory} has other dimensions: "
-            "set config as it was, or name another --out"
-        )
 
 
 def _sheet(weights: Path, path: Path) -> None:

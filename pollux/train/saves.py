@@ -10,6 +10,8 @@ import json
 import os
 import shutil
 import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,18 @@ class Saves:
     def _drop_unfinished(self) -> None:
         for path in self.directory.glob("*.orbax-checkpoint-tmp*"):
             shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def writing(directory: Path) -> Generator[None, None, None]:
+    """SpaceError for whatever the disk of a run refuses."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise SpaceError(
+            f"cannot write in {directory} ({reason}); free space and go on with --resume"
+        ) from None
 
 
 def abstract(recipe: Run, declared: Any) -> stepping.State:

@@ -64,12 +64,18 @@ def step(recipe: Recipe, state: State, batch: Batch) -> tuple[State, Measures, j
         return loss(params, recipe.config, batch, *weights)
 
     (_, measures), gradient = jax.value_and_grad(of, has_aux=True)(state.params)
+    state = updated(recipe, state, gradient)
+    if recipe.config.experts.num_experts:
+        params = balanced(state.params, measures.load, recipe.balance_rate)
+        state = dataclasses.replace(state, params=params)
+    return state, measures, optax.tree.norm(gradient)
+
+
+def updated(recipe: Run, state: State, gradient: Any) -> State:
+    """The state after the optimizer's step."""
     updates, after = optimizer(recipe).update(gradient, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
-    if recipe.config.experts.num_experts:
-        params = balanced(params, measures.load, recipe.balance_rate)
-    norm = optax.tree.norm(gradient)
-    return State(params=params, optimizer=after, step=state.step + 1), measures, norm
+    return State(params=params, optimizer=after, step=state.step + 1)
 
 
 def shardings(recipe: Recipe, on: Mesh) -> State:
