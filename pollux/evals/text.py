@@ -259,11 +259,10 @@ def run(
     tokens = LENGTHS[length]
     per_reading = max(5, min(MOST_NEEDLES.get(skill, 100), tokens // 800))
     while len(cell.trials) < trials:
-        count = min(per_reading, trials - len(cell.trials))
-        parts, made = SKILLS[skill](bench, tokens, rng, max(count, 5))
+        parts, made = SKILLS[skill](bench, tokens, rng, per_reading)
         reading = bench.model.read(*parts)
         cell.tokens = max(cell.tokens, reading.num_valid)
-        for trial in made[:count]:
+        for trial in made[: trials - len(cell.trials)]:
             began = time.monotonic()
             answer = bench.model.ask(reading, trial.question, LONG_ENOUGH)
             cell.seconds += time.monotonic() - began
