@@ -32,7 +32,7 @@ LAYERS: dict[str, set[str]] = {
     "interleaved": {*BASE, "media"},
     "memory": {*BASE, "ops", "model", "media"},
     "plan": BELOW_PLAN,
-    "native": {*BASE, "ops"},
+    "native": {*BASE, "ops", "model"},
     "engine": {*BELOW_ENGINE, "native"},
     "data": {"errors", "cache", "config", "tokenizer", "prompt", "calls", "media", "interleaved"},
     "train": {*BASE, "interleaved", "ops", "model", "checkpoint", "data"},

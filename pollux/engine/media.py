@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from pollux.config import MEL_OWN
-from pollux.engine.model import Loaded, Seen, no_media
+from pollux.engine.chunk import Seen, no_media
+from pollux.engine.model import Loaded
 from pollux.errors import InputError
 from pollux.interleaved import Interleaved, joined, stream
 from pollux.media import stream as decoding

@@ -13,35 +13,18 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int8, UInt8
 
 from pollux import checkpoint
-from pollux.config import BLOCK, MEL_BINS, MEL_FRAMES, SIGHT, Config
+from pollux.config import BLOCK, Config
+from pollux.engine import chunk
 from pollux.errors import InputError, WeightsError
 from pollux.media.part import TEXT, Kind
 from pollux.memory.store import Shape
-from pollux.model import answer, audio, decoder, picture, read, survey, vision
+from pollux.model import answer, decoder, picture, read, survey
 from pollux.ops import quant
 from pollux.ops.attention import MASKED
 from pollux.ops.recall import follow, weigh
 from pollux.tokenizer import Tokenizer
 
-TILE = 256  # patches or tokens of sound embedded at once: a chunk costs what is in it
 UNSEEN = 0.8  # the cosine that a key not scored is taken to have, when it is judged whether to
-
-
-class Chunk(NamedTuple):
-    """What is kept of a chunk that was read, quantised."""
-
-    keys: Int8[Array, "T K"]
-    values: Int8[Array, "T V"]
-    key_scales: Float[Array, " T"]
-    value_scales: Float[Array, " T"]
-
-
-class Seen(NamedTuple):
-    """The media of a chunk of T tokens: tables with room for T of each, and how many there are."""
-
-    media: decoder.Media
-    patches: Int[Array, ""]
-    sounds: Int[Array, ""]
 
 
 class Own(NamedTuple):
@@ -160,7 +143,7 @@ class Loaded:
 
         Of a model with eyes or ears there comes a fourth argument, the chunk's Seen.
         """
-        return jax.jit(partial(_read_chunk, self.weights, self.config), donate_argnums=2)
+        return chunk.reader(self.weights, self.config)
 
     @cached_property
     def begin(self):
@@ -261,49 +244,6 @@ def load(path: str | Path | None = None) -> Loaded:
         )
     hand = checkpoint.load_hand(file)[0] if config.picture else None
     return Loaded(weights, config, tokenizer, fingerprint, hand)
-
-
-def no_media(cfg: Config, size: int) -> decoder.Media:
-    """Empty tables for a chunk of that size; none for what the model has no sense for."""
-    eyes, ears = cfg.vision is not None, cfg.audio is not None
-    return decoder.Media(
-        at=jnp.full((1, size), -1),
-        patches=jnp.zeros((size, SIGHT, SIGHT, 3), jnp.uint8) if eyes else None,
-        patch_place=jnp.zeros((size, 2), jnp.int32) if eyes else None,
-        mel=jnp.zeros((size, MEL_FRAMES, MEL_BINS), jnp.float16) if ears else None,
-    )
-
-
-def _read_chunk(p, cfg, tokens, segment, state, seen=None) -> tuple[Chunk, read.ReadState]:
-    shown = None if seen is None else _show(p, seen)
-    got, state, _ = decoder.read_chunk(p, cfg, tokens[None], segment[None], state, shown)
-    real = tokens != 0  # the padding of a part's last block holds nothing
-    keys, key_scales = quant.quantise_memory(jnp.where(real[:, None], got.key[0], 0.0))
-    values, value_scales = quant.quantise_memory(jnp.where(real[:, None], got.value[0], 0.0))
-    return Chunk(keys, values, key_scales * real, value_scales * real), state
-
-
-def _show(p: decoder.Decoder, seen: Seen) -> decoder.Shown:
-    """As decoder.show, some rows at a time and only as many as there are."""
-    media, vectors = seen.media, []
-    if media.patches is not None:
-        rows = media.patches, media.patch_place
-        vectors.append(_in_tiles(partial(vision.embed, p.vision), rows, seen.patches))
-    if media.mel is not None:
-        vectors.append(_in_tiles(partial(audio.embed, p.audio), (media.mel,), seen.sounds))
-    return decoder.Shown(jnp.concatenate(vectors), media.at)
-
-
-def _in_tiles(embed, rows, number) -> Float[Array, "M D"]:
-    size = min(TILE, len(rows[0]))
-
-    def one(i, out):
-        start = jnp.minimum(i * size, len(out) - size)
-        made = embed(*(jax.lax.dynamic_slice_in_dim(row, start, size) for row in rows))
-        return jax.lax.dynamic_update_slice_in_dim(out, made, start, 0)
-
-    shape = jax.eval_shape(embed, *rows)
-    return jax.lax.fori_loop(0, -(-number // size), one, jnp.zeros(shape.shape, shape.dtype))
 
 
 def _begin(p, cfg, tokens, segment, capacity) -> tuple[read.ReadState, Own]:

@@ -18,7 +18,8 @@ import numpy as np
 from pollux import interleaved, prompt
 from pollux.config import BLOCK
 from pollux.engine import media
-from pollux.engine.model import Chunk, Loaded, Seen
+from pollux.engine.chunk import Chunk, Seen
+from pollux.engine.model import Loaded
 from pollux.engine.scan import AT_ONCE
 from pollux.errors import InputError
 from pollux.interleaved import Interleaved

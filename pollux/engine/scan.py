@@ -14,9 +14,9 @@ from pollux.engine.model import Edge, Held, Loaded, Queries
 from pollux.memory.arrays import joined
 from pollux.memory.reading import Reading, Segment
 from pollux.memory.store import SEGMENT
-from pollux.native import library
+from pollux.native import scan as compiled
 
-AT_ONCE = library.EDGE  # positions together: 16 cost four times as much, out of the cache (0010)
+AT_ONCE = compiled.EDGE  # positions together: 16 cost four times as much, out of the cache (0010)
 PAUSE = 16 << 20  # keys times positions, some tenths of a second
 
 Made = TypeVar("Made")
@@ -98,8 +98,8 @@ class Scan:
         self.model, self.stretches = model, stretches
         heads, sizes = model.query_heads, [len(stretch.keys) for stretch in stretches]
         self.totals: list[Any]
-        if native := library.scan(heads, model.config.key_dim):
-            self.add_to, self.ends = native, library.ends
+        if native := compiled.scan(heads, model.config.key_dim):
+            self.add_to, self.ends = native, compiled.ends
             self.totals = [np.zeros((heads, size), np.float32) for size in sizes]
         else:
             self.add_to, self.ends = model.scan, _ends

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pollux.engine import model as engine
-from pollux.native import library
+from pollux.native import library, scan
 
 HEADS, WIDTH = 4, 64
 
@@ -55,7 +55,7 @@ def test_sums_are_those_of_xla(seed, count, shape, keys):
     rng = np.random.default_rng(seed)
     asked, here = positions(rng, count, *shape), stretch(rng, keys, *shape)
     total, best = jax.jit(engine._scan)(*asked, *here)
-    add = library.scan(*shape)
+    add = scan.scan(*shape)
     assert add
     mine = here[4].copy()
     same, mine_best = add(*asked, *here[:4], mine, here[5])
@@ -68,11 +68,11 @@ def test_sums_are_those_of_xla(seed, count, shape, keys):
 def test_one_stretch_or_two():
     rng = np.random.default_rng(1)
     asked, (keys, scales, valid, since, total, edge) = positions(rng, 8), stretch(rng, 8_192)
-    add = library.scan(HEADS, WIDTH)
+    add = scan.scan(HEADS, WIDTH)
     assert add
     whole, parted = total.copy(), [total[:, :4_096].copy(), total[:, 4_096:].copy()]
     _, best = add(*asked, keys, scales, valid, since, whole, edge)
-    edges = [edge, library.ends(keys[:4_096], scales[:4_096], parted[0])]
+    edges = [edge, scan.ends(keys[:4_096], scales[:4_096], parted[0])]
     bests = []
     for i, at in enumerate((slice(0, 4_096), slice(4_096, 8_192))):
         arrays = keys[at], scales[at], valid[at], since[at]
@@ -81,38 +81,38 @@ def test_one_stretch_or_two():
     assert np.array_equal(best, np.concatenate(bests, 1))
 
 
-@pytest.mark.parametrize("heads, width", [(4, 32), (library.HEADS + 1, 64), (4, 320)])
+@pytest.mark.parametrize("heads, width", [(4, 32), (scan.HEADS + 1, 64), (4, 320)])
 def test_other_shapes_are_left_to_xla(heads, width):
-    assert library.scan(heads, width) is None
+    assert scan.scan(heads, width) is None
 
 
 @pytest.fixture
 def nothing_compiled(monkeypatch, tmp_path):
     monkeypatch.setenv("POLLUX_CACHE", str(tmp_path))
-    library.scan.cache_clear()
+    scan.scan.cache_clear()
     yield tmp_path
-    library.scan.cache_clear()
+    scan.scan.cache_clear()
 
 
 @pytest.mark.parametrize("compiler", ["/nowhere/cc", "false"])
 def test_without_a_compiler_there_is_xla(nothing_compiled, monkeypatch, compiler):
     monkeypatch.setenv("CC", compiler)
     monkeypatch.setenv("PATH", "/usr/bin" if compiler == "false" else "/nowhere")
-    assert library.scan(HEADS, WIDTH) is None
+    assert scan.scan(HEADS, WIDTH) is None
     assert not list(nothing_compiled.rglob("*.so"))
 
 
 @needs_it
 def test_it_is_compiled_once(nothing_compiled):
-    assert library.scan(HEADS, WIDTH)
+    assert scan.scan(HEADS, WIDTH)
     (made,) = nothing_compiled.rglob("*.so")
-    library.scan.cache_clear()
+    scan.scan.cache_clear()
     before = made.stat().st_mtime_ns
-    assert library.scan(HEADS, WIDTH) and made.stat().st_mtime_ns == before
+    assert scan.scan(HEADS, WIDTH) and made.stat().st_mtime_ns == before
 
 
 def test_sums_too_many_at_once_are_refused():
-    if not (add := library.scan(HEADS, WIDTH)):
+    if not (add := scan.scan(HEADS, WIDTH)):
         pytest.skip("not compiled")
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="9 positions"):
