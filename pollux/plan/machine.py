@@ -15,8 +15,8 @@ from pathlib import Path
 from pollux.errors import InputError
 
 GB = 10**9
-CPU_FLOPS = 25e9  # a second and core, sustained by reading
-CPU_BASIS = "25 GFLOP/s a core, about what reading reaches on two AVX-512 cores (docs/spark.md)"
+CPU_FLOPS = 70e9  # a second and core, sustained by reading
+CPU_BASIS = "70 GFLOP/s a core, about what reading reaches on two AVX-512 cores (docs/peers.md)"
 TPU_SHARE = 0.4
 TPU_BASIS = "40% of the bfloat16 peak, an assumption: Pollux was not run on TPUs"
 MOST_CORES, MOST_GB = 10_000, 10**6
