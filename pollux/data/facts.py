@@ -135,7 +135,7 @@ JOINED = (
 )
 CHINESE_JOINED = (("和", "和"), ("、", "和"), ("，", "，"), ("、", "以及"), ("、", "、"))
 HEX = "0123456789abcdef"
-IDENTIFIERS = 0.1  # of owners and of values
+IDENTIFIERS = 0.15  # of owners and of values
 SIGNS = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789-"
 
 

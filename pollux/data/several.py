@@ -22,7 +22,7 @@ from pollux.data.answers import Chain
 from pollux.data.facts import Fact, Vocabulary
 from pollux.data.skills import Document, Kit, Stated
 
-SEVERAL = 0.45  # of the questions that find a fact are about several
+SEVERAL = 0.5  # of the questions that find a fact are about several
 MOST = 5  # of them in one question
 ALIKE = 0.6  # of those are about the same of several owners,
 BY_OWNER = 0.6  # and of these name it once where they can: "the code for A, B and C"

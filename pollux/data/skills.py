@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pollux import prompt
-from pollux.data import facts, wording
+from pollux.data import facts, typesetting, wording
 from pollux.data.answers import NOWHERE, Answer
 from pollux.data.drawn import Drawings
 from pollux.data.facts import Fact, Vocabulary
@@ -78,27 +78,8 @@ def slice_of(kit: Kit, rng: np.random.Generator, genre: str, size: int) -> np.nd
     return np.asarray(ids[start : start + size], np.int64)
 
 
-def accented(kit: Kit, rng: np.random.Generator, body: np.ndarray) -> np.ndarray:
-    """Accents on a vowel of some names, the same one each time: names of other languages."""
-    text = kit.tokenizer.decode(body)
-    names = sorted(set(re.findall(r"\b[A-Z][a-z]{3,}\b", text)))
-    for name in names:
-        vowels = [i for i, c in enumerate(name) if c in "aeiouy"]
-        if vowels and rng.random() < 0.5:
-            at = vowels[int(rng.integers(len(vowels)))]
-            other = name[:at] + "áéíóúý"["aeiouy".index(name[at])] + name[at + 1 :]
-            text = re.sub(rf"\b{name}\b", other, text)
-    return _encoded(kit, text, len(body))
-
-
 def _encoded(kit: Kit, text: str, size: int) -> np.ndarray:
     return kit.tokenizer.encode(text)[:size].astype(np.int64)
-
-
-def typeset(text: str) -> str:
-    """Straight quotation marks and apostrophes as printed books have them."""
-    text = re.sub(r'(?<![^\s(\[—-])"', "“", text).replace('"', "”")
-    return re.sub(r"(?<![^\s(\[“—-])'", "‘", text).replace("'", "’")
 
 
 def called(kit: Kit, rng: np.random.Generator, code: str) -> str:
@@ -159,10 +140,10 @@ def document(
         body = random_tokens(kit, rng, filler)
     else:
         body = slice_of(kit, rng, genre, filler)
-        if genre == "books" and rng.random() < 0.4:
-            body = accented(kit, rng, body)
+        if genre == "books" and rng.random() < 0.6:
+            body = _encoded(kit, typesetting.accented(rng, kit.tokenizer.decode(body)), filler)
         if genre == "books" and rng.random() < 0.5:
-            body = _encoded(kit, typeset(kit.tokenizer.decode(body)), filler)
+            body = _encoded(kit, typesetting.typeset(kit.tokenizer.decode(body)), filler)
         if genre == "code":
             body = _encoded(kit, called(kit, rng, kit.tokenizer.decode(body)), filler)
     ends = _sentence_ends(kit, body)

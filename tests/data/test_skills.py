@@ -152,11 +152,6 @@ def test_invented_definitions_end_alike(kit, seed):
     assert all(re.fullmatch(r"def \w+\([\w, *]*\):|class \w+:", line) for line in found)
 
 
-def test_typeset():
-    straight = """He said, "Don't go." 'Why?' she--"well," and ("no")."""
-    assert skills.typeset(straight) == "He said, “Don’t go.” ‘Why?’ she--“well,” and (“no”)."
-
-
 @few
 @given(seeds, genres)
 def test_quote(kit, seed, genre):
