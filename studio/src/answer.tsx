@@ -38,6 +38,14 @@ export function Answer({ turn, labels, onOpen, onRetry }: Props) {
             {turn.state === "streaming" && <span className="caret" />}
           </p>
         )}
+        {turn.pictures?.map((picture, index) => (
+          <img
+            className="drawn"
+            key={picture}
+            src={picture}
+            alt={t.drawn(index + 1, turn.question)}
+          />
+        ))}
         {turn.calls.map((call) => (
           <figure className="call" key={JSON.stringify(call)}>
             <figcaption>

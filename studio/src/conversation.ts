@@ -92,10 +92,16 @@ function added(turn: Turn, chunk: Chunk): Partial<Turn> {
   const parts = candidate?.content?.parts ?? [];
   const grounding = candidate?.groundingMetadata;
   const calls = parts.flatMap((part) => part.functionCall ?? []);
+  const drawn = parts.flatMap(({ inlineData }) =>
+    inlineData?.mimeType.startsWith("image/")
+      ? `data:${inlineData.mimeType};base64,${inlineData.data}`
+      : [],
+  );
   return {
     state: "streaming",
     text: turn.text + parts.map((part) => part.text ?? "").join(""),
     calls: [...turn.calls, ...calls],
+    ...(drawn.length && { pictures: [...(turn.pictures ?? []), ...drawn] }),
     usage: chunk.usageMetadata ?? turn.usage,
     finish: candidate?.finishReason ?? (chunk.promptFeedback?.blockReason ? "SAFETY" : turn.finish),
     cited: turn.cited || Boolean(candidate?.citationMetadata),

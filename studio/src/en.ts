@@ -104,6 +104,7 @@ export const en = {
   absent: "The text does not say it.",
   source: (n: number, place: string) => `Source ${n}: ${place}`,
   line: (n: number) => `line ${whole(n)}`,
+  drawn: (n: number, question: string) => `Picture ${whole(n)} for: ${question}`,
   page: (n: number) => `page ${whole(n)}`,
   call: "Function call",
   spent: {
@@ -156,7 +157,12 @@ export const en = {
   earlierTurns: "Earlier turns are context",
   earlierHint: "Spark answers each question for itself. Off is best.",
   output: "Output",
-  formats: { text: "Text", json: "JSON by schema", enum: "One of several words" },
+  formats: {
+    text: "Text",
+    pictures: "Text and pictures",
+    json: "JSON by schema",
+    enum: "One of several words",
+  },
   schema: "JSON schema",
   words: "Words, one a line",
   tools: "Functions",

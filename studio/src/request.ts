@@ -32,6 +32,7 @@ export function problem(settings: Settings, withReading: boolean, t: Strings): s
   if (withReading && (settings.system.trim() || functions.value)) return t.notWithReading;
   if (settings.format === "text") return "";
   if (functions.value && settings.calling === "ANY") return t.notBoth;
+  if (settings.format === "pictures") return "";
   const check = settings.format === "json" ? checkSchema : checkWords;
   return check(settings.schema, t).problem ?? "";
 }
@@ -73,7 +74,9 @@ function generationConfig(settings: Settings, t: Strings): { [name: string]: Jso
   }
   const stops = lines(settings.stopSequences);
   if (stops.length) config.stopSequences = stops;
-  if (settings.format === "json") {
+  if (settings.format === "pictures") {
+    config.responseModalities = ["TEXT", "IMAGE"];
+  } else if (settings.format === "json") {
     config.responseMimeType = "application/json";
     config.responseJsonSchema = checkSchema(settings.schema, t).value ?? {};
   } else if (settings.format === "enum") {

@@ -106,7 +106,7 @@ function Output({ settings, set }: Group) {
           </option>
         ))}
       </select>
-      {settings.format !== "text" && (
+      {(settings.format === "json" || settings.format === "enum") && (
         <Editor
           label={settings.format === "json" ? t.schema : t.words}
           text={settings.schema}

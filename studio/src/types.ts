@@ -57,6 +57,7 @@ export interface Part {
   text?: string;
   fileData?: { fileUri: string; mimeType?: string };
   functionCall?: FunctionCall;
+  inlineData?: { mimeType: string; data: string };
 }
 
 export interface Content {
@@ -131,7 +132,7 @@ export interface Settings {
   stopSequences: string;
   system: string;
   earlierTurns: boolean;
-  format: "text" | "json" | "enum";
+  format: "text" | "pictures" | "json" | "enum";
   schema: string;
   functions: string;
   calling: "AUTO" | "ANY" | "NONE";
@@ -142,6 +143,7 @@ export interface Turn {
   question: string;
   text: string;
   calls: FunctionCall[];
+  pictures?: string[]; // drawn, as data URLs
   sources: Source[];
   weights: number[];
   cited: boolean;

@@ -105,6 +105,7 @@ export const zh: Strings = {
   absent: "文中没有。",
   source: (n, place) => `出处 ${n}：${place}`,
   line: (n) => `第 ${whole(n)} 行`,
+  drawn: (n, question) => `图片 ${whole(n)}：${question}`,
   page: (n) => `第 ${whole(n)} 页`,
   call: "函数调用",
   spent: {
@@ -157,7 +158,7 @@ export const zh: Strings = {
   earlierTurns: "之前的对话也是上下文",
   earlierHint: "Spark 单独回答每个问题，建议关闭。",
   output: "输出",
-  formats: { text: "文本", json: "符合模式的 JSON", enum: "若干词之一" },
+  formats: { text: "文本", pictures: "文本和图片", json: "符合模式的 JSON", enum: "若干词之一" },
   schema: "JSON 模式",
   words: "词语，每行一个",
   tools: "函数",
