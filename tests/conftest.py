@@ -102,3 +102,23 @@ def spark():
     import pollux
 
     return pollux.load()
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs `pollux ...` and gives exit code, standard output, standard error."""
+    import sys
+
+    from pollux import cli
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["pollux", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call

@@ -3,8 +3,8 @@
 
 import json
 import math
-import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import pollux
-from pollux import checkpoint, cli, params, sharding
+from pollux import checkpoint, params, sharding
 from pollux.config import BLOCK, NANO_1, SPARK, TINY, Experts, dense_twin
 from pollux.engine import reader, scan
 from pollux.errors import InputError, PolluxError, SpaceError, WeightsError
@@ -309,20 +309,8 @@ def test_broken_weights(tmp_path):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs `pollux plan ...` and gives exit code, standard output, standard error."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["pollux", "plan", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
+def run(command):
+    return partial(command, "plan")
 
 
 def test_command_gives_json(run):

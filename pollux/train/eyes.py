@@ -30,9 +30,9 @@ from pollux.errors import RecipeError
 from pollux.model import vision
 from pollux.params import Param, normal, weights
 from pollux.train import step as stepping
-from pollux.train.loop import Interruption, check_goes_on, describe
 from pollux.train.loss import mean
 from pollux.train.recipe import Eyes
+from pollux.train.run import Interruption, Keeping, check_goes_on, describe
 from pollux.train.saves import Saves, abstract, writing
 
 COLUMNS = (
@@ -133,7 +133,8 @@ def _train(recipe: Eyes, directory: Path, resume: bool, stop_after: int | None) 
         progress = Progress(directory, recipe, int(state.step))
         for note in saves.notes:
             progress.say(note)
-        state = _run(recipe, state, saves, progress, interruption, stop_after)
+        keeping = Keeping(saves, interruption, recipe, stop_after)
+        state = _run(recipe, state, progress, keeping)
     path = directory / f"{recipe.name}.safetensors"
     about = {"steps": str(int(state.step)), "recipe": recipe.name, "seed": str(recipe.seed)}
     checkpoint.save_eyes(path, state.params.vision, recipe.config, about)
@@ -143,13 +144,10 @@ def _train(recipe: Eyes, directory: Path, resume: bool, stop_after: int | None) 
 def _run(
     recipe: Eyes,
     state: stepping.State,
-    saves: Saves,
     progress: "Progress",
-    interruption: Interruption,
-    stop_after: int | None,
+    keeping: Keeping,
 ) -> stepping.State:
     advance = jax.jit(partial(step, recipe), donate_argnums=0)
-    saved = time.monotonic()
     for number, seen in enumerate(batches(recipe, int(state.step), recipe.steps), int(state.step)):
         state, measures = advance(state, seen)
         if not np.isfinite(float(measures.loss)):
@@ -157,15 +155,9 @@ def _run(
                 f"the loss is not finite at step {number + 1}; go on from the last checkpoint with "
                 "--resume --set learning_rate=... lower"
             )
-        done, asked = number + 1 in (recipe.steps, stop_after), interruption.asked
-        progress.add(number + 1, state.params, measures, done)
-        if done or asked or time.monotonic() - saved > recipe.checkpoint_seconds:
-            saves.save(number + 1, state)
-            saved = time.monotonic()
-        if done:
+        progress.add(number + 1, state.params, measures, keeping.is_last(number + 1))
+        if keeping.ends(number + 1, state):
             break
-        if asked:
-            raise KeyboardInterrupt(f"stopped at step {number + 1}; go on with --resume")
     return state
 
 

@@ -6,31 +6,25 @@ any checkpoint repeats the very losses of an unbroken one (tests/train/test_resu
 """
 
 import dataclasses
-import json
-import os
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from pollux import checkpoint, params
-from pollux.config import Config, Picture, parsed, parsed_picture
 from pollux.data import mixture
-from pollux.errors import RecipeError, WeightsError
+from pollux.errors import RecipeError
 from pollux.model import decoder, picture
 from pollux.tokenizer import Tokenizer
 from pollux.train import hands
 from pollux.train import step as stepping
 from pollux.train.loss import Batch
 from pollux.train.metrics import Metrics
-from pollux.train.recipe import Recipe, Run
+from pollux.train.recipe import Recipe
+from pollux.train.run import Interruption, Keeping, check_goes_on, describe, shapes
 from pollux.train.saves import Saves, abstract, writing
 
 
@@ -56,7 +50,7 @@ def _given(recipe: Recipe, fresh: decoder.Decoder, weights: Path) -> decoder.Dec
     }
     codes = recipe.config.image_codes if "picture" in new else config.image_codes
     grown = dataclasses.replace(config, **new, image_codes=codes)
-    if _shapes(grown) != _shapes(recipe.config):
+    if shapes(grown) != shapes(recipe.config):
         raise RecipeError(
             f"{weights} is a {config.name} of other dimensions than {recipe.config.name}: "
             "name others, or change the recipe"
@@ -64,12 +58,6 @@ def _given(recipe: Recipe, fresh: decoder.Decoder, weights: Path) -> decoder.Dec
     senses = {name: getattr(fresh, name) for name in new if name != "picture"}
     rows = jnp.concatenate([given.embedding, fresh.embedding[config.embeddings :]])
     return dataclasses.replace(given, **senses, embedding=rows)
-
-
-def _shapes(config: Config) -> dict[str, tuple[int, ...]]:
-    declared = decoder.declare(config)
-    leaves = jax.tree.leaves(declared, is_leaf=params.is_param)
-    return {name: p.shape for name, p in zip(params.names(declared), leaves, strict=True)}
 
 
 def train(
@@ -118,9 +106,8 @@ def _train(
             for note in saves.notes:
                 metrics.say(note)
             batches = mixture.batches(kit, recipe.stages, recipe.seed, first, material)
-            state = _run(
-                recipe, batches, tokenizer, state, saves, metrics, interruption, stop_after
-            )
+            keeping = Keeping(saves, interruption, recipe, stop_after)
+            state = _run(recipe, batches, tokenizer, state, metrics, keeping)
     path = directory / f"{recipe.name}.safetensors"
     about = {"steps": str(int(state.step)), "recipe": recipe.name, "seed": str(recipe.seed)}
     checkpoint.save(path, state.params, recipe.config, about, drawing)
@@ -137,82 +124,21 @@ def _run(
     batches: Iterator[dict[str, np.ndarray]],
     tokenizer: Tokenizer,
     state: stepping.State,
-    saves: Saves,
     metrics: Metrics,
-    interruption: "Interruption",
-    stop_after: int | None,
+    keeping: Keeping,
 ) -> stepping.State:
     """From `state` to the last step, or to where it is told to stop."""
     advance = compiled(recipe)
-    saved, first = time.monotonic(), int(state.step)
-    for number, arrays in enumerate(batches, first):
+    for number, arrays in enumerate(batches, int(state.step)):
         batch = Batch(**{name: jnp.asarray(array) for name, array in arrays.items()})
         state, measures, norm = advance(state, batch)
         # A norm that is not finite spoils the state, which the loss shows a step later only.
         if not np.isfinite([float(measures.loss), float(norm)]).all():
             raise RecipeError(_provenance(recipe, number, arrays, tokenizer))
         metrics.add(number + 1, measures, float(norm), arrays["tokens"].size)
-        done = number + 1 in (recipe.steps, stop_after)
-        asked = interruption.asked
-        if done or asked or time.monotonic() - saved > recipe.checkpoint_seconds:
-            saves.save(number + 1, state)
-            saved = time.monotonic()
-        if done:
+        if keeping.ends(number + 1, state):
             break
-        if asked:
-            raise KeyboardInterrupt(f"stopped at step {number + 1}; go on with --resume")
     return state
-
-
-class Interruption:
-    """Ctrl-C as a wish, so that a step is finished and saved first; the second one acts at once."""
-
-    def __init__(self):
-        self.asked = False
-
-    def __enter__(self) -> "Interruption":
-        self.before = signal.getsignal(signal.SIGINT) or signal.default_int_handler
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, self._ask)
-        return self
-
-    def _ask(self, *_) -> None:
-        self.asked = True
-        signal.signal(signal.SIGINT, self.before)
-
-    def __exit__(self, *_) -> None:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, self.before)
-
-
-def describe(directory: Path, recipe: Run) -> None:
-    """The resolved recipe beside what came of it."""
-    beside = directory / "recipe.json.partial"
-    beside.write_text(json.dumps(dataclasses.asdict(recipe), indent=1))
-    os.replace(beside, directory / "recipe.json")
-
-
-def check_goes_on(directory: Path, recipe: Run, newest: int, resume: bool) -> None:
-    """A run goes on when told to, and with weights of the same shapes; all else may change."""
-    if not resume:
-        raise RecipeError(
-            f"{directory} holds a run at step {newest}: go on with --resume, or name another --out"
-        )
-    try:
-        config = json.loads((directory / "recipe.json").read_text())["config"]
-        before = parsed_picture(config) if "levels" in config else parsed(config)
-    except (AttributeError, FileNotFoundError, KeyError, TypeError, ValueError, WeightsError):
-        return  # a recipe of another version: the checkpoint will tell
-    if _dimensions(before) != _dimensions(recipe.config):
-        raise RecipeError(
-            f"the run in {directory} has a model of other dimensions: "
-            "set config as it was, or name another --out"
-        )
-
-
-def _dimensions(config: Config | Picture) -> Any:
-    """What a checkpoint must agree in; of what draws the levels too, or codes mean others."""
-    return _shapes(config) if isinstance(config, Config) else config
 
 
 def _provenance(

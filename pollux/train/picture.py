@@ -26,9 +26,9 @@ from pollux.data.art import art
 from pollux.errors import RecipeError
 from pollux.model import picture
 from pollux.train import step as stepping
-from pollux.train.loop import Interruption, check_goes_on, describe
 from pollux.train.metrics import LINE_SECONDS
 from pollux.train.recipe import PictureRecipe
+from pollux.train.run import Interruption, Keeping, check_goes_on, describe
 from pollux.train.saves import Saves, abstract, writing
 
 HELD_OUT = 64  # icons of the sheet at the end, whose styles and concepts training has not
@@ -97,7 +97,8 @@ def _train(recipe: PictureRecipe, directory: Path, resume: bool, stop_after: int
         describe(directory, recipe)
         first = int(state.step)
         batches = icons.batches(drawn, recipe.rows, recipe.steps, recipe.seed, first)
-        state = _run(recipe, batches, state, saves, directory, interruption, stop_after)
+        keeping = Keeping(saves, interruption, recipe, stop_after)
+        state = _run(recipe, batches, state, directory, keeping)
     path = directory / f"{recipe.name}.safetensors"
     about = {"steps": str(int(state.step)), "recipe": recipe.name, "seed": str(recipe.seed)}
     checkpoint.save_hand(path, state.params, recipe.config, about)
@@ -109,15 +110,13 @@ def _run(
     recipe: PictureRecipe,
     batches: Iterator[np.ndarray],
     state: stepping.State,
-    saves: Saves,
     directory: Path,
-    interruption: Interruption,
-    stop_after: int | None,
+    keeping: Keeping,
 ) -> stepping.State:
     """From `state` to the last step, or to where it is told to stop."""
     advance = jax.jit(partial(step, recipe), donate_argnums=0)
     console = rich.console.Console(highlight=False, markup=False, soft_wrap=True)
-    said = saved = time.monotonic()
+    said = time.monotonic()
     with open(_kept(directory / "metrics.csv", int(state.step)), "a", newline="") as file:
         for number, pixels in enumerate(batches, int(state.step) + 1):
             state, measures, norm = advance(state, jnp.asarray(pixels))
@@ -127,22 +126,15 @@ def _run(
                     "last checkpoint with --resume --set learning_rate=... lower"
                 )
             csv.writer(file).writerow([number, *map(float, measures), float(norm)])
-            done = number in (recipe.steps, stop_after)
-            if done or time.monotonic() - said > LINE_SECONDS:
+            if keeping.is_last(number) or time.monotonic() - said > LINE_SECONDS:
                 said = time.monotonic()
                 console.print(
                     f"training {recipe.name}  {number}/{recipe.steps}  loss {measures.loss:.4f}  "
                     f"off {255 * float(measures.off):.1f} of 255  codes {measures.used:.0%}"
                 )
-            asked = interruption.asked
-            if done or asked or time.monotonic() - saved > recipe.checkpoint_seconds:
-                file.flush()
-                saves.save(number, state)
-                saved = time.monotonic()
-            if done:
+            file.flush()  # a checkpoint is not to be ahead of it
+            if keeping.ends(number, state):
                 break
-            if asked:
-                raise KeyboardInterrupt(f"stopped at step {number}; go on with --resume")
     return state
 
 

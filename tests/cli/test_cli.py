@@ -34,20 +34,11 @@ def text(tmp_path):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, weights):
-    """Runs `pollux ...` and gives exit code, standard output, standard error."""
+def run(command, weights):
+    """`command` with tiny weights, or those that it has by itself."""
 
     def call(*arguments, tiny=True):
-        given = [str(a) for a in arguments]
-        given += ["--weights", str(weights)] if tiny else []
-        monkeypatch.setattr(sys, "argv", ["pollux", *given])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
+        return command(*arguments, *(("--weights", weights) if tiny else ()))
 
     return call
 

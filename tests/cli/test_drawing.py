@@ -5,7 +5,6 @@ import base64
 import io
 import json
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ import pytest
 from PIL import Image
 
 import pollux
-from pollux import cli
 from pollux.engine import model as engine
 
 DRAW = ("ask", "-q", "Draw a red apple.")
@@ -29,7 +27,7 @@ def own_cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(monkeypatch, command):
     """Exit code, standard output and standard error."""
     made = {}
 
@@ -39,16 +37,8 @@ def run(monkeypatch, capsys):
         return made[path]
 
     def call(weights, *arguments):
-        given = [*map(str, arguments), "--weights", str(weights)]
         monkeypatch.setattr(pollux, "load", load)
-        monkeypatch.setattr(sys, "argv", ["pollux", *given])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
+        return command(*arguments, "--weights", weights)
 
     return call
 

@@ -3,7 +3,6 @@
 
 import json
 import os
-import sys
 import wave
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pytest
 from PIL import Image
 
 import pollux
-from pollux import cli
 from pollux.memory.reading import Reading
 
 QUESTION = ("-q", "What is said?", "--max-tokens", "2")
@@ -34,17 +32,11 @@ def model(sensing):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, model):
+def run(monkeypatch, command, model):
     def call(*arguments):
         monkeypatch.setattr(pollux, "load", lambda path: pollux.Model(model))  # compiled already
-        monkeypatch.setattr(sys, "argv", ["pollux", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        printed = capsys.readouterr()
-        return code, printed.out, " ".join(printed.err.split())
+        code, out, err = command(*arguments)
+        return code, out, " ".join(err.split())
 
     return call
 

@@ -2,7 +2,6 @@
 """An edited reading is the reading of the edited text."""
 
 import os
-import sys
 
 import numpy as np
 import pytest
@@ -257,20 +256,14 @@ def test_reading_of_other_weights_is_refused(model, parts):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, model):
-    """Runs `pollux ...`: exit code, last line of either output."""
+def run(monkeypatch, command, model):
+    """`command`: exit code, last line of either output."""
     monkeypatch.setattr(cli, "loaded", lambda weights: model)
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["pollux", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.err
-        return code, [*printed.out.splitlines(), *printed.err.splitlines()][-1]
+        code, out, err = command(*arguments)
+        assert "Traceback" not in err
+        return code, [*out.splitlines(), *err.splitlines()][-1]
 
     return call
 
