@@ -28,6 +28,10 @@ from pollux.model import decoder, picture, vision
 
 FORMAT, EYES_FORMAT, HAND_FORMAT = "pollux-1", "pollux-eyes-1", "pollux-hand-1"
 EYES = "vision."  # begins the names of eyes, in a model as well as alone
+ALONE = {
+    EYES_FORMAT: "eyes alone: `pollux train senses --eyes` begins with them",
+    HAND_FORMAT: "a hand alone: `pollux train draw --hand` begins with it",
+}
 HAND = "picture."  # begins the names of what draws: no part of the decoder
 Described = TypeVar("Described")
 
@@ -167,9 +171,11 @@ def _digest(architecture: str, arrays: dict[str, np.ndarray]) -> str:
 
 def parse(metadata: dict[str, str], path: Path, kind: str = FORMAT) -> Config:
     """The architecture a file's metadata describes."""
-    if metadata.get("format") != kind:
+    if (found := metadata.get("format")) != kind:
+        if kind == FORMAT and found in ALONE:
+            raise WeightsError(f"{path} is no model but {ALONE[found]}")
         what = "eyes trained alone" if kind == EYES_FORMAT else "Pollux weights"
-        raise WeightsError(f"{path} holds no {what} (format {metadata.get('format')!r})")
+        raise WeightsError(f"{path} holds no {what} (format {found!r})")
     try:
         return parsed(json.loads(metadata["config"]))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
