@@ -136,6 +136,7 @@ JOINED = (
 CHINESE_JOINED = (("和", "和"), ("、", "和"), ("，", "，"), ("、", "以及"), ("、", "、"))
 HEX = "0123456789abcdef"
 IDENTIFIERS = 0.15  # of owners and of values
+ABBREVIATIONS = 0.2  # of what things have
 SIGNS = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789-"
 
 
@@ -243,10 +244,17 @@ class Vocabulary:
         sizes = rng.integers(3, 13, int(rng.integers(2, 6)))
         return "-".join("".join(rng.choice(list(HEX), size)) for size in sizes)
 
+    def abbreviation(self, rng: np.random.Generator) -> str:
+        """A few letters: no word, so a plural of it is other pieces from the first on."""
+        letters = "".join(rng.choice([*"abcdefghijklmnopqrtuvwz"], int(rng.integers(2, 6))))
+        return letters.upper() if rng.random() < 0.4 else letters
+
     def attribute(self, rng: np.random.Generator, chinese: bool = False) -> str:
         if chinese:
             return self.pick(rng, CHINESE_ADJECTIVES) + self.pick(rng, CHINESE_NOUNS)
         noun = self.pick(rng, NOUNS if rng.random() < 0.7 else self.lower)
+        if not self.evaluation and rng.random() < ABBREVIATIONS:
+            noun = self.abbreviation(rng)
         if rng.random() < 0.3:
             return noun
         return f"{self.pick(rng, ADJECTIVES if rng.random() < 0.7 else self.lower)} {noun}"
