@@ -26,7 +26,7 @@ from pollux.interleaved import Interleaved
 from pollux.media.part import TEXT, Part
 from pollux.media.stream import unseen
 from pollux.media.view import VIEW, View
-from pollux.memory.arrays import joined
+from pollux.memory.arrays import Growing
 from pollux.memory.manifest import Mark
 from pollux.memory.reading import Reading
 from pollux.memory.store import PartSpan, Writer
@@ -317,7 +317,7 @@ class Kept:
 
     def __init__(self, model: Loaded):
         self.model = model
-        self.columns: tuple[list[np.ndarray], ...] = ([], [], [], [], [])
+        self.columns = [Growing() for _ in range(5)]
         self.parts: list[PartSpan] = []
         self.tokens = self.start = self.end = 0
         self.about = ("", "", "")
@@ -346,11 +346,7 @@ class Kept:
         self.parts.append(span)
 
     def finish(self) -> Reading:
-        whole = []
-        for column in self.columns:
-            whole.append(joined(column))
-            column.clear()  # else all of it would be there twice
-        keys, values, key_scales, value_scales, tokens = whole
+        keys, values, key_scales, value_scales, tokens = (one.whole() for one in self.columns)
         return Reading.from_arrays(
             keys=keys,
             values=values,

@@ -32,6 +32,7 @@ from pollux.memory.manifest import (
 from pollux.memory.target import beside, restore
 
 ALIGNED = 64  # bytes: arrays that begin at a multiple are used by jax without being copied
+GROWN = 1 << 20  # rows that an array grows by
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -133,11 +134,42 @@ def check_arrays(arrays: tuple[np.ndarray, ...], tokens: int, shape: Shape) -> N
 
 def joined(pieces: Sequence[np.ndarray]) -> np.ndarray:
     """The pieces one after another, a copy that begins at a multiple of ALIGNED bytes."""
-    rows, like = sum(map(len, pieces)), pieces[0]
+    return np.concatenate(pieces, out=_aligned(sum(map(len, pieces)), pieces[0]))
+
+
+def _aligned(rows: int, like: np.ndarray) -> np.ndarray:
     room = np.empty(rows * math.prod(like.shape[1:]) * like.itemsize + ALIGNED, np.uint8)
     skip = -room.ctypes.data % ALIGNED
-    shape = (rows, *like.shape[1:])
-    return np.concatenate(pieces, out=np.ndarray(shape, like.dtype, room.data, skip))
+    return np.ndarray((rows, *like.shape[1:]), like.dtype, room.data, skip)
+
+
+class Growing:
+    """An array that grows at its end and never is there twice.
+
+    It is kept in blocks so large that the system has their memory back when they are let go.
+    """
+
+    def __init__(self):
+        self.blocks: list[np.ndarray] = []
+        self.used = GROWN  # rows of the last block
+
+    def append(self, rows: np.ndarray) -> None:
+        while len(rows):
+            if self.used == GROWN:
+                self.blocks.append(np.empty((GROWN, *rows.shape[1:]), rows.dtype))
+                self.used = 0
+            fit = rows[: GROWN - self.used]
+            self.blocks[-1][self.used : self.used + len(fit)] = fit
+            self.used, rows = self.used + len(fit), rows[len(fit) :]
+
+    def whole(self) -> np.ndarray:
+        """All of it, as `joined` gives it; nothing is left here."""
+        total = GROWN * (len(self.blocks) - 1) + self.used
+        whole, self.used = _aligned(total, self.blocks[0]), GROWN
+        for start in range(0, total, GROWN):
+            end = min(start + GROWN, total)
+            whole[start:end] = self.blocks.pop(0)[: end - start]
+        return whole
 
 
 def open_store(path: Path) -> Store:
