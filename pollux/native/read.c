@@ -6,7 +6,6 @@
 #include <immintrin.h>
 #include <math.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 // MASKED, SMALL, HEAD, WINDOW and EXPERTS come from read.py, with what they mean.
