@@ -22,7 +22,7 @@ BASE = ("errors", "cache", "config", "params", "sharding", "tokenizer", "prompt"
 FACE = "pollux"  # pollux/__init__.py
 BELOW_PLAN = {*BASE, "interleaved", "ops", "model", "checkpoint", "media", "memory"}
 BELOW_ENGINE = {*BELOW_PLAN, "plan"}
-BELOW_EVALS = {*BELOW_ENGINE, "engine", "data", "examples", FACE}
+BELOW_EVALS = {*BELOW_ENGINE, "engine", "data", "examples", "options", FACE}
 LAYERS: dict[str, set[str]] = {
     **{name: set(BASE[:place]) for place, name in enumerate(BASE)},
     "ops": {*BASE},
@@ -40,6 +40,7 @@ LAYERS: dict[str, set[str]] = {
     "evals": {*BELOW_EVALS, "serve"},
     "bench": {*BELOW_EVALS, "train"},
     "serve": {*BELOW_ENGINE, "engine", "examples", FACE},
+    "options": set(),
     "terminal": {*BASE, "media"},
     "cli": {*BELOW_EVALS, "train", "evals", "bench", "serve", "examples", "terminal"},
     "examples": BELOW_ENGINE | {"engine", FACE},

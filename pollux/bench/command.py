@@ -12,6 +12,7 @@ import typer
 from rich.status import Status
 
 from pollux.errors import PolluxError
+from pollux.options import Weights
 
 if TYPE_CHECKING:
     from pollux.bench.serve import Found
@@ -25,9 +26,7 @@ Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write the n
 @app.command()
 def read(
     repeats: Annotated[int, typer.Option(help="Runs of each length; medians are shown.")] = 3,
-    weights: Annotated[
-        Path | None, typer.Option(help="By default spark, from the package.")
-    ] = None,
+    weights: Weights = None,
     output: Output = None,
 ) -> None:
     """Reading and answering at 10k, 64k and 1M tokens: speed, disk, memory, and how they grow."""
@@ -75,9 +74,7 @@ def batch(
     lengths: Annotated[str, typer.Option(help="Tokens, with commas between.")] = "10k,1M",
     questions: Annotated[int, typer.Option(help="How many are asked.", min=1)] = 32,
     repeats: Annotated[int, typer.Option(help="Of each; the best is shown.", min=1)] = 3,
-    weights: Annotated[
-        Path | None, typer.Option(help="By default spark, from the package.")
-    ] = None,
+    weights: Weights = None,
     output: Output = None,
 ) -> None:
     """Questions answered one at a time, 8 at once and 32 at once: how many a second."""
@@ -156,9 +153,7 @@ def peers(
         Path | None,
         typer.Option(help="A Python that has llama-cpp-python, torch, transformers, if not this."),
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="By default spark, from the package.")
-    ] = None,
+    weights: Weights = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Directory: peers.json and .png.")
     ] = Path("bench-peers"),
@@ -238,9 +233,7 @@ def serve(
     kill: Annotated[
         int, typer.Option(help="Instead: kill a server so many times; is all still there?", min=0)
     ] = 0,
-    weights: Annotated[
-        Path | None, typer.Option(help="By default spark, from the package.")
-    ] = None,
+    weights: Weights = None,
     output: Output = None,
 ) -> None:
     """Requests a second over HTTP, waiting times, and the share of the engine's own speed."""
@@ -264,9 +257,7 @@ def serve(
 def malformed(
     requests: Annotated[int, typer.Option(help="How many.", min=10)] = 10_000,
     seed: Annotated[int, typer.Option(help="Makes other requests.")] = 0,
-    weights: Annotated[
-        Path | None, typer.Option(help="By default spark, from the package.")
-    ] = None,
+    weights: Weights = None,
     output: Output = None,
 ) -> None:
     """Malformed requests to a server: no failure of its own, no crash, memory flat."""

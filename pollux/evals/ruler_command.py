@@ -7,6 +7,8 @@ from typing import Annotated
 import rich.table
 import typer
 
+from pollux.options import Haystack, Resume, Weights
+
 RULER_BAR = 0.856  # Llama 2 at 4k: where RULER calls a length effective
 
 
@@ -19,17 +21,10 @@ def ruler(
         list[str] | None, typer.Option(help="One of RULER's; may be repeated. By default all.")
     ] = None,
     trials: Annotated[int, typer.Option(help="A task, but of cwe and fwe one.")] = 100,
-    haystack: Annotated[
-        list[Path] | None,
-        typer.Option(help="A file or directory; may be repeated. By default War and Peace."),
-    ] = None,
+    haystack: Haystack = None,
     seed: Annotated[int, typer.Option(help="Draws other names, numbers and places.")] = 0,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with what OUTPUT holds; lengths may be added.")
-    ] = False,
-    weights: Annotated[
-        Path | None, typer.Option(help="By default spark, from the package.")
-    ] = None,
+    resume: Resume = False,
+    weights: Weights = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Directory: needle.json and .html.")
     ] = Path("eval-ruler"),
@@ -43,15 +38,15 @@ def ruler(
     from pollux.evals.ruler import RULER
     from pollux.plan.report import tokens_of
 
-    chosen = command._chosen(task, list(RULER), "task")
+    tasks = command.chosen(task, list(RULER), "task")
     run = evaluation.Grid(
         lengths=tuple(sorted({tokens_of(one) for one in length or ["128k"]})),
-        families=tuple(name for name in RULER if name in chosen),
+        families=tuple(name for name in RULER if name in tasks),
         trials=trials,
         audit=0,
         seed=seed,
     )
-    command._run_needle(run, haystack, weights, resume, output, table)
+    command.run_needle(run, haystack, weights, resume, output, table)
 
 
 def table(made: dict) -> rich.table.Table:

@@ -12,6 +12,7 @@ import rich.table
 import typer
 
 from pollux.errors import InputError
+from pollux.options import Weights
 
 console = rich.console.Console(stderr=True)
 
@@ -22,9 +23,7 @@ def tools(
         bool, typer.Option(help="Schema-Guided Dialogue's too, of POLLUX_DATA.")
     ] = True,
     seed: Annotated[int, typer.Option(help="Draws other requests.")] = 0,
-    weights: Annotated[
-        Path | None, typer.Option(help="By default spark, from the package.")
-    ] = None,
+    weights: Weights = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="JSON with every request.")] = Path(
         "eval-tools.json"
     ),
