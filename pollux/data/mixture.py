@@ -43,7 +43,7 @@ from pollux.tokenizer import Tokenizer
 TEXT_WEIGHT = 0.5  # of running text; answers have 1 or more (train/loss.py)
 RESTATED_WEIGHT = 1.0
 ANSWER_WEIGHT = 2.0
-LINE_WEIGHT = 6.0  # of whether an answer of several lines has another one: these are few
+LINE_WEIGHT = 6.0  # of whether an answer has another line: these are few
 LOOSE = 0.5  # of the English facts are stated in words picked from a book
 SURVEYED = 32, 40  # questions a batch whose passage is sought, and the tokens of each at most
 TAUGHT = 0.9  # of the questions about a lesson are translations
@@ -297,7 +297,7 @@ def _lay_out(kit: Kit, stage: Stage, rng, doc: Document, pieces) -> Row:
         for i, (token, look) in enumerate(zip(answer.tokens, answer.looks, strict=True)):
             recalled = look or i in answer.begins or token in kit.tokenizer.control.values()
             weight = ANSWER_WEIGHT if recalled else RESTATED_WEIGHT
-            if kit.tokenizer.newline in answer.tokens and token in line_ends:
+            if token in line_ends:
                 weight = LINE_WEIGHT
             asked_at = again[i]
             own = (0, 0) if asked_at is None else (position + asked_at, position + asked_at + 1)

@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -92,6 +92,17 @@ def _contains(value: str) -> Callable[[Answer], bool]:
     return lambda answer: answer.kind != "absent" and value in answer.text
 
 
+def _says(value: str, others: Iterable[str]) -> Callable[[Answer], bool]:
+    """The value, and none of the others that are stated of something else."""
+    wrong = {*others} - {value}
+
+    def right(answer: Answer) -> bool:
+        said = {*re.findall(r"\d+", answer.text)}
+        return answer.kind != "absent" and value in answer.text and not wrong & said
+
+    return right
+
+
 def _cities(words: Vocabulary, rng: np.random.Generator, count: int) -> list[str]:
     """Names never used in training, all different."""
     chosen = rng.permutation(words.names)[:count].tolist()
@@ -135,8 +146,10 @@ def distractors(bench: Bench, tokens: int, rng: np.random.Generator, count: int)
     lines, trials = [], []
     for fact in _facts(bench, rng, max(1, count // 5)):
         statement = bench.words.pick(rng, facts.STATEMENTS)
-        lines += [f.stated(statement) for f in [fact, *_facts(bench, rng, 10, like=fact)]]
-        trials.append(Trial(_question(bench, rng, fact), _contains(fact.value)))
+        near = _facts(bench, rng, 10, like=fact)
+        lines += [f.stated(statement) for f in [fact, *near]]
+        right = _says(fact.value, (f.value for f in near))
+        trials.append(Trial(_question(bench, rng, fact), right))
     return _case(bench, tokens, rng, lines, trials)
 
 
@@ -144,7 +157,8 @@ def unseen(bench: Bench, tokens: int, rng: np.random.Generator, count: int) -> C
     """Facts stated in wordings that training never saw."""
     chosen = _facts(bench, rng, count)
     lines = [f.stated(bench.words.pick(rng, facts.UNSEEN_STATEMENTS)) for f in chosen]
-    trials = [Trial(_question(bench, rng, f), _contains(f.value)) for f in chosen]
+    values = [f.value for f in chosen]
+    trials = [Trial(_question(bench, rng, f), _says(f.value, values)) for f in chosen]
     return _case(bench, tokens, rng, lines, trials)
 
 

@@ -52,6 +52,14 @@ def test_what_is_asked_is_planted_once(bench, skill):
         assert not trial.right(answer(value, "absent"))
 
 
+def test_what_the_neighbours_have_is_wrong():
+    right = text._says("4471", ["4471", "92", "8830"])
+    assert right(answer("It is 4471.")) and right(answer("It is 4471, in room 93."))
+    assert not right(answer("It is 8830."))
+    assert not right(answer("A's is 4471\nB's is 92"))
+    assert not right(answer("It is 4471.", kind="absent"))
+
+
 def test_needles_are_gemini_s_words(bench):
     parts, trials = text.find(bench, 8_000, np.random.default_rng(0), 5)
     assert parts[0].text.count("The special magic ") == 5
