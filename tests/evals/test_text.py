@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The evaluation asks what it planted, judges rightly, and plants nothing that training knows."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -45,7 +47,8 @@ def answer(said: str, kind: str = "answer", places: tuple[Place, ...] = ()) -> A
 def test_what_is_asked_is_planted_once(bench, skill):
     parts, trials = text.SKILLS[skill](bench, 8_000, np.random.default_rng(0), 10)
     for trial in trials:
-        value = trial.right.__closure__[0].cell_contents
+        known = (cell.cell_contents for cell in inspect.unwrap(trial.right).__closure__)
+        value = next(one for one in known if isinstance(one, str))
         assert parts[0].text.count(value) == 1
         assert trial.right(answer(f"It is {value}."))
         assert not trial.right(answer("It is 0."))
