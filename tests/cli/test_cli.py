@@ -112,9 +112,9 @@ def test_compiled_code_is_kept_by_python_version(weights, tmp_path, monkeypatch)
         assert Path(jax.config.jax_compilation_cache_dir) == expected
 
 
-@pytest.mark.parametrize("command", ["read", "ask", "chat", "train", "info", "eval", "bench"])
-def test_help_teaches(run, command):
-    code, out, _ = run(command, "--help", tiny=False)
+@pytest.mark.parametrize("name", ["read", "ask", "chat", "train", "info", "eval", "bench"])
+def test_help_teaches(run, name):
+    code, out, _ = run(name, "--help", tiny=False)
     assert code == 0 and "Usage" in out and len(out.splitlines()) > 5
 
 

@@ -78,17 +78,20 @@ def check_answer(kit, row, answer):
         read, said = told[: len(told) // 2], told[len(told) // 2 :]
         assert not row.segment[list(read)].any() and len(read) == len(said) <= mixture.TOLD
         assert all(first < i <= at for i in said) and not {start, *said} & {*read}
-        assert weight in (mixture.RESTATED_WEIGHT, mixture.ANSWER_WEIGHT)
+        if target in (kit.tokenizer.newline, control["<end>"]):
+            assert weight == mixture.LINE_WEIGHT
+        else:
+            assert weight in (mixture.RESTATED_WEIGHT, mixture.ANSWER_WEIGHT)
         if (start, end) == skills.NOWHERE:
             assert target == control["<absent>"] and weight == mixture.ANSWER_WEIGHT
         elif end and row.segment[start]:
             assert end == start + 1 <= at and row.segment[start] == row.segment[at]
             assert row.tokens[start] == target
-            begins = weight == mixture.ANSWER_WEIGHT or row.tokens[at] == kit.tokenizer.newline
+            begins = weight != mixture.RESTATED_WEIGHT or row.tokens[at] == kit.tokenizer.newline
             assert begins or row.tokens[start - 1] == row.tokens[at]
             assert begins or at > first
         elif end:
-            assert weight == mixture.ANSWER_WEIGHT
+            assert weight >= mixture.ANSWER_WEIGHT
             assert 0 <= start < end and not row.segment[start:end].any()
             assert target in control.values() or row.tokens[start] == target
 
@@ -151,7 +154,7 @@ def test_batch_positions(kit, seed):
     assert restated.any()
     assert np.array_equal(segment[begin], segment[end - 1])
     assert np.array_equal(segment[begin][restated], segment[at[looks]][restated])
-    assert (batch["weight"][looks][~restated] == mixture.ANSWER_WEIGHT).all()
+    assert (batch["weight"][looks][~restated] >= mixture.ANSWER_WEIGHT).all()
     control = [*kit.tokenizer.control.values()]
     plain = ~np.isin(batch["target"][looks], control)
     assert np.array_equal(flat[begin[plain]], batch["target"][looks][plain])

@@ -71,7 +71,7 @@ def test_the_loss_falls_and_the_weights_come_back(trained, recipe):
     assert config == recipe.config
     assert params.names(hand) == params.names(declare(HAND))
     assert (trained / "pictures.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(WeightsError, match="holds no Pollux weights"):
+    with pytest.raises(WeightsError, match="no model but a hand alone"):
         checkpoint.load(trained / "picture.safetensors")
 
 
