@@ -286,7 +286,8 @@ def _lay_out(kit: Kit, stage: Stage, rng, doc: Document, pieces) -> Row:
     tokens, segment = [doc.tokens], [np.zeros(len(doc.tokens), np.int64)]
     answers: list[list[Supervised]] = []
     surveyed: list[tuple[range, int, int]] = []
-    position, line_ends = len(doc.tokens), (kit.tokenizer.newline, kit.control("<end>"))
+    position = len(doc.tokens)
+    line_ends = kit.tokenizer.newline, kit.control("<end>")
     for number, (asked, answer) in enumerate(pieces, 1):
         size = len(asked) + len(answer.tokens)
         first = position + len(asked) - 1  # predicts the first token of the answer

@@ -2,7 +2,6 @@
 """A chunk of tokens read: what the memory keeps of it, and the state for the next one."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -57,11 +56,9 @@ def no_media(cfg: Config, size: int) -> decoder.Media:
 
 
 def read_chunk(p, cfg, tokens, segment, state, seen=None) -> tuple[Chunk, read.ReadState]:
-    x = _embed(p, cfg, tokens, seen)
-    x, after, _ = read.read(p.read, cfg, x, segment[None], state)
-    chunk, kept = _memorise(p.memory, cfg, x, tokens, segment, state)
-    after = read.after(after, cfg, len(tokens))
-    return chunk, replace(after, inputs=after.inputs.at[-1].set(kept))
+    shown = None if seen is None else _show(p, seen)
+    got, state, _ = decoder.read_chunk(p, cfg, tokens[None], segment[None], state, shown)
+    return _quantised(tokens, got.key[0], got.value[0]), state
 
 
 def _read_compiled(embed, stack, memorise, tokens, segment, state, *seen):
@@ -82,11 +79,14 @@ def _memorise(p, cfg, x, tokens, segment, state) -> tuple[Chunk, Float[Array, "1
     """What is kept of tokens, and the memory's last inputs."""
     before = state.inputs[-1], state.segment
     key, value, _, kept = answer.memorise(p, cfg, x, segment[None], *before)
+    return _quantised(tokens, key[0], value[0]), kept[:, -cfg.state_tokens :]
+
+
+def _quantised(tokens, key, value) -> Chunk:
     real = tokens != 0  # the padding of a part's last block holds nothing
-    keys, key_scales = quant.quantise_memory(jnp.where(real[:, None], key[0], 0.0))
-    values, value_scales = quant.quantise_memory(jnp.where(real[:, None], value[0], 0.0))
-    chunk = Chunk(keys, values, key_scales * real, value_scales * real)
-    return chunk, kept[:, -cfg.state_tokens :]
+    keys, key_scales = quant.quantise_memory(jnp.where(real[:, None], key, 0.0))
+    values, value_scales = quant.quantise_memory(jnp.where(real[:, None], value, 0.0))
+    return Chunk(keys, values, key_scales * real, value_scales * real)
 
 
 def _show(p: decoder.Decoder, seen: Seen) -> decoder.Shown:

@@ -8,10 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
-// MASKED, SMALL, HEAD, WINDOW and EXPERTS come from read.py, with what they mean.
-#define LANES 16
-#define TALL 6  // rows of a product in the making side by side,
-#define WIDE 64 // and columns: all sums are in registers
+// MASKED, SMALL, LANES, WIDE, HEAD, WINDOW and EXPERTS come from read.py, with what they mean.
+#define TALL 6   // rows of a product in the making beside WIDE columns: all sums are in registers
 #define GROUP 96 // rows that go through an expert together
 
 typedef struct {
@@ -336,7 +334,8 @@ int64_t pollux_read_room(const Shape *s, int64_t count) {
 
 // `count` tokens `x` of a chunk, whole windows, to `out`. `before`: the inputs of the tokens before
 // the chunk, or none where those stand before `x`. `segment`: of these and of the tokens.
-// `after`: the last inputs, for the next chunk, or none where nobody asks. `turn` [2 windows, head]: cosines, then sines.
+// `after`: the last inputs, for the next chunk, or none where nobody asks. `turn` [2 windows,
+// head]: cosines, then sines.
 int pollux_read_layer(const Shape *s, const Layer *w, const float *turn, const float *before,
                       const float *x, const int32_t *segment, int64_t count, char *room,
                       float *out, float *after) {

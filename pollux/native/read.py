@@ -15,15 +15,17 @@ from pollux.model.read import ReadLayer
 from pollux.native.library import THREADS, address, compiled
 from pollux.ops.attention import MASKED
 
+LANES, WIDE = 16, 64  # columns of a matrix: in a register, and side by side
 HEAD, WINDOW, EXPERTS = 64, 256, 64  # of a model, at most
 NUMBERS = {
     "MASKED": MASKED,
     "SMALL": 1e-6,  # what norms add to a square and shares to a sum
+    "LANES": LANES,
+    "WIDE": WIDE,
     "HEAD": HEAD,
     "WINDOW": WINDOW,
     "EXPERTS": EXPERTS,
 }
-LANES, WIDE = 16, 64  # columns of a matrix: in a register, and side by side
 PIECE = 512  # tokens that are worth a thread
 
 _SIZES = "embed heads kv_heads head window taps experts top hidden shared".split()
@@ -55,17 +57,18 @@ class Stack:
 
     def __init__(self, layers: Sequence[ReadLayer], cfg: Config, library: ctypes.CDLL):
         experts = cfg.experts
-        self.config, self.shape = (
-            cfg,
-            _Shape(
-                **{"embed": cfg.embed_dim, "heads": cfg.num_heads, "kv_heads": cfg.num_kv_heads},
-                **{"head": cfg.head_dim, "window": cfg.window, "taps": cfg.conv_width},
-                **{
-                    "experts": experts.num_experts,
-                    "top": experts.top_k if experts.num_experts else 0,
-                },
-                **{"hidden": experts.expert_dim, "shared": experts.shared_dim},
-            ),
+        self.config = cfg
+        self.shape = _Shape(
+            embed=cfg.embed_dim,
+            heads=cfg.num_heads,
+            kv_heads=cfg.num_kv_heads,
+            head=cfg.head_dim,
+            window=cfg.window,
+            taps=cfg.conv_width,
+            experts=experts.num_experts,
+            top=experts.top_k if experts.num_experts else 0,
+            hidden=experts.expert_dim,
+            shared=experts.shared_dim,
         )
         self.arrays = [_arrays(layer) for layer in layers]  # kept: the library has their addresses
         self.layers = [_Layer(**{k: address(v) for k, v in one.items()}) for one in self.arrays]
