@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,14 +21,13 @@ import safetensors
 import safetensors.numpy
 
 from pollux import params
-from pollux.config import Config, Picture, described, parsed, parsed_picture
+from pollux.config import Config, Picture, Spotter, described, parsed, parsed_picture
 from pollux.errors import SpaceError, WeightsError
-from pollux.model import decoder, picture, vision
+from pollux.model import decoder, picture, spotter
 
-FORMAT, EYES_FORMAT, HAND_FORMAT = "pollux-1", "pollux-eyes-1", "pollux-hand-1"
-EYES = "vision."  # begins the names of eyes, in a model as well as alone
+FORMAT, SPOTTER_FORMAT, HAND_FORMAT = "pollux-1", "pollux-spotter-1", "pollux-hand-1"
 ALONE = {
-    EYES_FORMAT: "eyes alone: `pollux train senses --eyes` begins with them",
+    SPOTTER_FORMAT: "a spotter: it finds letters in pictures",
     HAND_FORMAT: "a hand alone: `pollux train draw --hand` begins with it",
 }
 HAND = "picture."  # begins the names of what draws: no part of the decoder
@@ -51,9 +49,11 @@ def save(
     _write(path, arrays, FORMAT, described(config), about)
 
 
-def save_eyes(path: Path, eyes: vision.Vision, config: Config, about: dict[str, str]) -> None:
-    """The same for eyes alone, those of `config`, under the names that they have in it."""
-    _write(path, _arrays(eyes, EYES), EYES_FORMAT, described(config), about)
+def save_spotter(
+    path: Path, weights: spotter.Spotter, config: Spotter, about: dict[str, str]
+) -> None:
+    """The same for what finds letters in pictures."""
+    _write(path, _arrays(weights), SPOTTER_FORMAT, asdict(config), about)
 
 
 def save_hand(path: Path, hand: picture.Picture, config: Picture, about: dict[str, str]) -> None:
@@ -93,19 +93,17 @@ def load(path: Path) -> tuple[decoder.Decoder, Config, str]:
     return _filled(decoder.declare(config), arrays), config, digest[:16]
 
 
-def load_eyes(path: Path, config: Config) -> vision.Vision:
-    """Eyes alone, in float32. WeightsError where those of `config` have other dimensions."""
+def load_spotter(
+    path: Path, expected: Spotter | None = None
+) -> tuple[spotter.Spotter, Spotter, str]:
+    """What finds letters in pictures, in float32, and as `load`.
 
-    def declared(own: Config) -> dict[str, params.Param]:
-        return _named(vision.declare(own), EYES)
-
-    own, arrays, _ = _read(path, partial(parse, kind=EYES_FORMAT), declared)
-    if (own.vision, own.embed_dim) != (config.vision, config.embed_dim):
-        raise WeightsError(
-            f"{path} has eyes of {own.vision} for {own.embed_dim} dimensions, {config.name} those "
-            f"of {config.vision} for {config.embed_dim}: train eyes for it (`pollux train eyes`)"
-        )
-    return _filled(vision.declare(own), arrays, EYES)
+    WeightsError where it is of other dimensions than those expected.
+    """
+    config, arrays, digest = _read(path, _parse_spotter, lambda own: _named(spotter.declare(own)))
+    if expected not in (None, config):
+        raise WeightsError(f"{path} is a spotter of {config}, not {expected}: name another")
+    return _filled(spotter.declare(config), arrays), config, digest[:16]
 
 
 def load_hand(path: Path) -> tuple[picture.Picture, Picture]:
@@ -169,13 +167,12 @@ def _digest(architecture: str, arrays: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def parse(metadata: dict[str, str], path: Path, kind: str = FORMAT) -> Config:
+def parse(metadata: dict[str, str], path: Path) -> Config:
     """The architecture a file's metadata describes."""
-    if (found := metadata.get("format")) != kind:
-        if kind == FORMAT and found in ALONE:
+    if (found := metadata.get("format")) != FORMAT:
+        if found in ALONE:
             raise WeightsError(f"{path} is no model but {ALONE[found]}")
-        what = "eyes trained alone" if kind == EYES_FORMAT else "Pollux weights"
-        raise WeightsError(f"{path} holds no {what} (format {found!r})")
+        raise WeightsError(f"{path} holds no Pollux weights (format {found!r})")
     try:
         return parsed(json.loads(metadata["config"]))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -189,6 +186,15 @@ def _parse_hand(metadata: dict[str, str], path: Path) -> Config | Picture:
         return parsed_picture(json.loads(metadata["config"])["picture"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} describes no hand this version knows ({error})") from None
+
+
+def _parse_spotter(metadata: dict[str, str], path: Path) -> Spotter:
+    if (found := metadata.get("format")) != SPOTTER_FORMAT:
+        raise WeightsError(f"{path} holds no spotter (format {found!r})")
+    try:
+        return Spotter(**json.loads(metadata["config"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path} is no spotter this version knows ({error})") from None
 
 
 def _check(path: Path, expected: dict[str, params.Param], found: dict[str, list[int]]) -> None:

@@ -48,8 +48,8 @@ app.command("serve")(serving.serve)
 console = terminal.console
 
 GIVEN = typer.Argument(
-    help="Files and directories (text, code, PDF; pictures, sound and film, with weights that "
-    "see and hear), - for standard input, or saved readings."
+    help="Files and directories (text, code, PDF, writing on pictures and in films; sound, with "
+    "weights that hear), - for standard input, or saved readings."
 )
 Inputs = Annotated[list[Path], GIVEN]
 MaybeInputs = Annotated[list[Path] | None, GIVEN]
@@ -354,7 +354,7 @@ def measured(machine: Any) -> Any:
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="spark, senses, draw, eyes, picture or tiny.")],
+    recipe: Annotated[str, typer.Argument(help="spark, senses, draw, spotter, picture or tiny.")],
     out: Annotated[
         Path | None, typer.Option(help="Directory of the run; by default runs/RECIPE.")
     ] = None,
@@ -366,20 +366,17 @@ def train(
         typer.Option("--set", help="key=value, as in learning_rate=1e-3 or stages.0.steps=50."),
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Start from these weights.")] = None,
-    eyes: Annotated[
-        Path | None, typer.Option(help="Start with these eyes, as train eyes leaves them.")
-    ] = None,
     hand: Annotated[
         Path | None, typer.Option(help="What draws, from train picture, for the recipe draw.")
     ] = None,
 ) -> None:
     """Train by a recipe (pollux/train/recipe.py).
 
-    Public data is taken from the directory in POLLUX_DATA. The recipe eyes needs none: it learns
-    letters that it draws, for senses to begin with.
+    Public data is taken from the directory in POLLUX_DATA. The recipe spotter needs none: it
+    learns to find letters in pictures that it draws.
     """
     loop, recipes = training()
-    known = {**recipes.RECIPES, **{one.name: one for one in (recipes.EYES, recipes.PICTURE)}}
+    known = {**recipes.RECIPES, **{one.name: one for one in (recipes.SPOTTER, recipes.PICTURE)}}
     if recipe not in known:
         raise RecipeError(f"no recipe {recipe!r}; there are {', '.join(known)}")
     directory = out or Path("runs") / recipe
@@ -387,17 +384,20 @@ def train(
     shown = f"numbers in {directory}/metrics.csv"
     try:
         if isinstance(chosen, recipes.Recipe):
-            given = {"weights": weights, "eyes": eyes, "hand": hand}
-            path = loop.train(chosen, directory, resume=resume, **given)
+            path = loop.train(chosen, directory, resume=resume, weights=weights, hand=hand)
             shown = f"curves in {directory}/loss.png, {shown}"
-        elif weights or eyes or hand:
-            raise RecipeError(f"{recipe} begins afresh: leave --weights, --eyes and --hand out")
+        elif hand:
+            raise RecipeError(f"{recipe} has no image codes: leave --hand out")
+        elif isinstance(chosen, recipes.Spotting):
+            from pollux.train import spotter
+
+            path = spotter.train(chosen, directory, resume=resume, weights=weights)
+        elif weights:
+            raise RecipeError(f"{recipe} begins afresh: leave --weights out")
         else:
-            from pollux.train import eyes as seeing
             from pollux.train import picture
 
-            alone = seeing if isinstance(chosen, recipes.Eyes) else picture
-            path = alone.train(chosen, directory, resume=resume)
+            path = picture.train(chosen, directory, resume=resume)
     except KeyboardInterrupt as stop:
         fail(str(stop) or "interrupted; go on with --resume", 130)
     typer.echo(f"{path}; {shown}")

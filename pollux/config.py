@@ -14,6 +14,11 @@ BLOCK = 64  # tokens: the unit of recall and of citation
 PATCH = 16  # pixels, each side of what a token of a picture shows
 BORDER = 8  # pixels around a patch that are seen with it; beyond the picture its edge goes on
 SIGHT = PATCH + 2 * BORDER
+CELL = 8, 4  # pixels, down and across, of which a spotter says what letter is there
+LETTERS = (  # that a spotter tells apart
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789" + ".,:;!?'\"()-&/@#+%$"
+)
+SPACE, NOTHING = len(LETTERS), len(LETTERS) + 1  # what else it says
 DRAWN_SIDE = 64  # pixels, each side of a picture that is drawn
 DRAWN_GRID = 8  # codes, each side of it
 DRAWN_CODES = DRAWN_GRID * DRAWN_GRID
@@ -94,10 +99,20 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spotter:
+    """What finds letters in pictures: `channels` of its first layer, thrice that of its last."""
+
+    channels: int = 32
+
+    def __post_init__(self):
+        _check_counts(self, zero=())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """A decoder: a read stack, one memory, and an answer stack that recalls from it.
 
-    Without `vision` and `audio` it reads text only, without `picture` it answers in text only.
+    Without `vision` and `audio` its sequence is text only; without `picture` its answers are.
     """
 
     name: str

@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pollux import checkpoint, params
-from pollux.config import TINY, Audio, Picture, Vision, dense_twin
+from pollux.config import TINY, Audio, Picture, Spotter, Vision, dense_twin
 from pollux.errors import PolluxError, SpaceError, WeightsError
-from pollux.model import decoder, picture
+from pollux.model import decoder, picture, spotter
 
 CONFIG = dataclasses.replace(TINY, vocab_size=64)
 SENSES = dataclasses.replace(
@@ -149,10 +149,12 @@ def test_foreign_safetensors(tmp_path):
     refused(path, "holds no Pollux weights .format 'pt'.")
 
 
-def test_eyes_and_a_hand_alone_are_no_model(tmp_path):
-    eyes, hand = tmp_path / "eyes.safetensors", tmp_path / "hand.safetensors"
-    checkpoint.save_eyes(eyes, fresh(SENSES).vision, SENSES, {})
-    refused(eyes, "no model but eyes alone.*train senses --eyes")
+def test_a_spotter_and_a_hand_alone_are_no_model(tmp_path):
+    found, hand = tmp_path / "spotter.safetensors", tmp_path / "hand.safetensors"
+    small = Spotter(channels=2)
+    spotting = params.initialise(spotter.declare(small), jax.random.key(0))
+    checkpoint.save_spotter(found, spotting, small, {})
+    refused(found, "no model but a spotter")
     config = Picture(channels=4, levels=(4, 3))
     drawing = params.initialise(picture.declare(config), jax.random.key(0))
     checkpoint.save_hand(hand, drawing, config, {})

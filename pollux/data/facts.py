@@ -135,8 +135,8 @@ JOINED = (
 )
 CHINESE_JOINED = (("和", "和"), ("、", "和"), ("，", "，"), ("、", "以及"), ("、", "、"))
 HEX = "0123456789abcdef"
-IDENTIFIERS = 0.15  # of owners and of values
-ABBREVIATIONS = 0.2  # of what things have
+IDENTIFIERS = 0.2  # of owners and of values
+ABBREVIATIONS = 0.3  # of what things have
 SIGNS = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789-"
 
 

@@ -1,60 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Letters by the million: what eyes are trained on alone, before a model reads with them.
+"""Letters by the million: what a spotter is trained on.
 
 `pictures` draws some hundreds of letters a second, as people would see them. Here the letters of a
 face are drawn once, in a few sizes; lines are put together of them and bent to any size by one call
-each. Which patch a letter ends in is decided as in `pictures`.
+each.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, Int, Int32, UInt8
 from PIL import Image, ImageDraw, ImageFilter
 
+from pollux.config import CELL, LETTERS, NOTHING, SPACE
 from pollux.data import held_out
-from pollux.data.art import Art, face, font_path, icon_image, photo_image
+from pollux.data.art import Art, Font, face, font_path, icon_image, photo_image
 from pollux.errors import RecipeError
-from pollux.interleaved import patches_of
-from pollux.media.resolution import PATCH
 
-SMALL, CAPITAL, DIGITS, SIGNS = (
-    "abcdefghijklmnopqrstuvwxyz",
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-    "0123456789",
-    ".,:;!?'\"()-&/@#+%$",
-)
-LETTERS = SMALL + CAPITAL + DIGITS + SIGNS
-NONE, UNSEEN = len(LETTERS), -1  # where no letter ends; where nobody could tell which
-CLASSES = len(LETTERS) + 1
-FOLDED = np.array([LETTERS.index(sign.lower()) for sign in LETTERS] + [NONE])  # case aside
-EACH = 2  # letters that may end in one patch and are asked for, the last one first
+SMALL, CAPITAL, DIGITS, SIGNS = LETTERS[:26], LETTERS[26:52], LETTERS[52:62], LETTERS[62:]
+UNKNOWN = -1  # of a cell: it may be taken for one thing or the other
+FOLDED = np.array([LETTERS.index(sign.lower()) for sign in LETTERS])  # case aside
 DRAWN = 12, 16, 22, 30, 40, 54  # sizes that faces are drawn in; any other is bent from the next
-SIZES = 9.0, 48.0
+OWN = 13.0, 30.0  # pixels, of letters to be spotted;
+FITTING = 0.86  # of the lines have those. The others are nothing:
+LARGE, SMALL_SIZES = (42.0, 80.0), (5.0, 8.0)
+CHANGED = 0.35  # of the lines have another face and size than the one above
+FANCY, PLAIN = "aenigma", 0.65  # faces of that package; share of lines in others
+ASCENT, MIDDLE = 0.95, 0.33  # of the size: from the top to the base, from there to the middle
 CAPITALISED, SIGNED = 0.75, 0.15  # words from that draw on; share of words
-LINES, COLUMNS = 4, 16  # of a picture, at most
-APART = 20  # pixels between lines, at least: two of them do not end in one row of patches
-GOOD_PART = 0.3  # of a word's height or of a patch's: less of it in a row does not count
-AROUND = PATCH // 2  # pixels around a patch that are seen with it
-ENOUGH = 0.5  # of a letter's width and of its height, seen from the patch where it ends
-EMPTY = 0.25  # of a batch, at most: patches that no letter ends in
-SPARE = PATCH - 1  # pixels that a picture is larger than its cuts
-CUTS = 3  # of each picture: its letters fall on patches otherwise in each
 CONTRAST = 90.0  # of 255, between letters and what is behind them
 BUSY = 30.0  # of 255: behind letters more spread asks for an outline
 GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-class Seen(NamedTuple):
-    """Patches with what is around them, and the letters that end in each, the last one first."""
+class Pages(NamedTuple):
+    """Pictures in grey, and of each cell what a spotter is to say, as `page` has it."""
 
-    patches: UInt8[np.ndarray, "P 32 32 3"]
-    place: Int32[np.ndarray, "P 2"]
-    letters: Int32[np.ndarray, "P 2"]
+    grey: Any  # UInt8 [N, H, W], in NumPy or on the device
+    cells: Any  # Int32 [N, h, w]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,14 +54,13 @@ class Glyphs:
 
 
 class Line(NamedTuple):
-    """A mask and, in its pixels, where its letters stand: from `base` up, of which word."""
+    """A mask and, in its pixels, where its letters stand: on `base`, of which word."""
 
     mask: UInt8[np.ndarray, "h w"]
     base: int
     letters: Int[np.ndarray, " n"]
     word: Int[np.ndarray, " n"]
     ends: Float[np.ndarray, "n 2"]
-    ink: Int[np.ndarray, "n 2"]  # top and bottom, from `base`
 
 
 class Bent(NamedTuple):
@@ -125,7 +110,7 @@ def word(rng: np.random.Generator) -> Int[np.ndarray, " n"]:
     if kind > CAPITALISED:
         own[0] += len(SMALL)
     if rng.random() < SIGNED:
-        own = np.append(own, NONE - 1 - int(rng.integers(len(SIGNS))))
+        own = np.append(own, SPACE - 1 - int(rng.integers(len(SIGNS))))
     return own
 
 
@@ -174,66 +159,95 @@ def _set(drawn: Glyphs, own: np.ndarray, number: np.ndarray, pens: np.ndarray) -
         here = mask[y:y_end, x:x_end]
         np.maximum(here, drawn.masks[n], out=here)
     ends = np.stack([pens, pens + drawn.wide[own]], 1) - left
-    return Line(mask, -int(top), own, number, ends, drawn.box[own][:, 1::2])
+    return Line(mask, -int(top), own, number, ends)
 
 
-class Drawn(NamedTuple):
-    """A picture of so many patches with SPARE pixels each way, and the lines in it."""
+def page(
+    art: Art, rng: np.random.Generator, height: int, width: int, evaluation: bool = False
+) -> tuple[UInt8[np.ndarray, "H W 3"], Int32[np.ndarray, "h w"]]:
+    """Lines in several faces on anything, and what a spotter is to say of each cell.
 
-    pixels: UInt8[np.ndarray, "H W 3"]
-    rows: int
-    columns: int
-    lines: list[tuple[Line, Bent]]
+    That is a letter's class, SPACE, NOTHING, or UNKNOWN above and below a letter's middle. Letters
+    far from its own size are nothing. Half of the time it is a negative.
+    """
+    canvas = background(art, rng, height, width)
+    cells = np.full((height // CELL[0], width // CELL[1]), NOTHING, np.int32)
+    top, font, size = rng.uniform(-4, 8), face_of(art, rng), size_of(rng)
+    while top < height - 8:
+        if rng.random() < CHANGED:
+            font, size = face_of(art, rng), size_of(rng)
+        left = rng.uniform(0, width * 0.6) if rng.random() < 0.35 else rng.uniform(0, 8)
+        room = rng.uniform(0.4, 1.0) * (width - left) - 2
+        if room > size and top + size < height + 2:
+            said = _written(art, rng, canvas, font, size, (left, top, room), evaluation)
+            if said and OWN[0] <= size <= OWN[1]:
+                _mark(cells, *said)
+        top += size * rng.uniform(1.05, 1.5)
+    pixels = worn(canvas, rng)
+    return (255 - pixels if rng.random() < 0.5 else pixels), cells
 
 
-def picture(art: Art, rng: np.random.Generator, evaluation: bool = False) -> Drawn:
-    """Lines in one face on anything."""
-    font = art.fonts[int(rng.integers(len(art.fonts)))]
-    size = float(np.exp(rng.uniform(*np.log(SIZES))))
-    drawn_in = next(drawn for drawn in DRAWN if drawn >= size)
+def face_of(art: Art, rng: np.random.Generator) -> Font:
+    """Mostly one as books and signs have it: there are more of the others."""
+    plain = [font for font in art.fonts if FANCY not in font.file]
+    fonts = plain if plain and rng.random() < PLAIN else art.fonts
+    return fonts[int(rng.integers(len(fonts)))]
+
+
+def size_of(rng: np.random.Generator) -> float:
+    """Of letters, in pixels."""
+    kind = rng.random()
+    if kind < FITTING:
+        return float(np.exp(rng.uniform(*np.log(OWN))))
+    return float(rng.uniform(*(LARGE if kind < (1 + FITTING) / 2 else SMALL_SIZES)))
+
+
+def _written(
+    art: Art,
+    rng: np.random.Generator,
+    canvas: Float32[np.ndarray, "H W 3"],
+    font: Font,
+    size: float,
+    where: tuple[float, float, float],
+    evaluation: bool,
+) -> tuple[Float[np.ndarray, "n 2"], Int[np.ndarray, " n"]] | None:
+    """A line at `where`, left, top and room: the middle of each letter and space, and its class."""
+    left, top, room = where
+    drawn_in = next((drawn for drawn in DRAWN if drawn >= size), DRAWN[-1])
     drawn = glyphs(font_path(art, font), font.index, drawn_in)
-    columns = int(rng.integers(2 + int(size) // 8, COLUMNS + 1))
-    leading = max(APART, size * rng.uniform(1.15, 1.6))
-    many = int(rng.integers(1, 1 + min(LINES, max(1, int(128 / leading)))))
-    rows = int(np.ceil((leading * many + rng.uniform(0, 10) + SPARE / 2) / PATCH))
-    canvas = background(art, rng, rows * PATCH + SPARE, columns * PATCH + SPARE)
-    stretch, slant = np.exp(rng.normal(0, 0.08)), rng.normal(0, 0.12) * (rng.random() < 0.4)
-    angle = np.deg2rad(rng.normal(0, 1.2)) * (rng.random() < 0.4)
+    stretch, slant = np.exp(rng.normal(0, 0.08)), rng.normal(0, 0.12) * (rng.random() < 0.3)
+    angle = np.deg2rad(rng.normal(0, 1.0)) * (rng.random() < 0.3)
     scale = size / drawn_in
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = turn @ (scale * np.array([[stretch, -slant], [0.0, 1.0]]))
-    height, width, _ = canvas.shape
-    room = width - 2 * SPARE - 3  # in whatever cut
-    lines, shift = [], rng.uniform(-1, 1)
-    for n in range(many):
-        made = line(rng, drawn, room / (scale * stretch), evaluation)
-        if made is None:
-            continue
-        middle = height / 2 + leading * (n - (many - 1) / 2)
-        high, wide = made.mask.shape
-        spare = max(0.0, room - wide * scale * stretch) / 2
-        at = np.array([width / 2 + shift * spare, middle + scale * (made.base - high / 2)])
-        bent = Bent(matrix, at, np.array([wide / 2, float(made.base)]))
-        write(canvas, rng, made.mask, bent)
-        lines.append((made, bent))
-    return Drawn(worn(canvas, rng), rows, columns, lines)
+    made = line(rng, drawn, room / (scale * stretch), evaluation)
+    if made is None:
+        return None
+    at = np.array([left, top + ASCENT * size])
+    bent = Bent(matrix, at, np.array([0.0, float(made.base)]))
+    write(canvas, rng, made.mask, bent)
+    gaps = np.flatnonzero(np.diff(made.word))
+    across = np.append(made.ends.mean(1), (made.ends[gaps, 1] + made.ends[gaps + 1, 0]) / 2)
+    middle = np.stack([across, np.full(len(across), made.base - MIDDLE * drawn_in)], 1)
+    return bent.of(middle), np.append(made.letters, np.full(len(gaps), SPACE))
 
 
-def cut(
-    drawn: Drawn, rng: np.random.Generator
-) -> tuple[UInt8[np.ndarray, "H W 3"], Int32[np.ndarray, "P 2"]]:
-    """A picture of whole patches, from anywhere within it, and what ends in each, as in `Seen`.
-
-    Half of the time its negative.
-    """
-    left, top = rng.integers(0, SPARE + 1, 2).tolist()
-    rows, columns = drawn.rows, drawn.columns
-    pixels = drawn.pixels[top : top + rows * PATCH, left : left + columns * PATCH]
-    found = [
-        _ending(line, bent._replace(at=bent.at - (left, top)), rows, columns)
-        for line, bent in drawn.lines
-    ]
-    return 255 - pixels if rng.random() < 0.5 else pixels, _letters(found, rows * columns)
+def _mark(
+    cells: Int32[np.ndarray, "h w"],
+    middle: Float[np.ndarray, "n 2"],
+    kind: Int[np.ndarray, " n"],
+) -> None:
+    rows, columns = cells.shape
+    row, column = (middle[:, 1] // CELL[0]).astype(int), (middle[:, 0] // CELL[1]).astype(int)
+    inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+    row, column = row[inside], column[inside]
+    for beside in (-1, 1):  # a line's middle may lie on the edge of a cell
+        for near in (-1, 0, 1):
+            r, c = row + beside, column + near
+            there = (r >= 0) & (r < rows) & (c >= 0) & (c < columns)
+            r, c = r[there], c[there]
+            cells[r, c] = np.where(cells[r, c] == NOTHING, UNKNOWN, cells[r, c])
+    cells[row, column] = kind[inside]
 
 
 def background(
@@ -336,68 +350,17 @@ def worn(
     return pixels
 
 
-def _ending(made: Line, bent: Bent, rows: int, columns: int) -> list[tuple[int, int]]:
-    """Of each letter the patch that it ends in, and its class or UNSEEN."""
-    base = np.full(len(made.letters), float(made.base))
-    start, end = (bent.of(np.stack([x, base], 1)) for x in made.ends.T)
-    tall = bent.matrix[1, 1]
-    starts = np.flatnonzero(np.diff(made.word, prepend=-1))
-    count = np.diff([*starts, len(made.word)])
-    lift = np.add.reduceat((start[:, 1] + end[:, 1]) / 2, starts) / count
-    top = np.repeat(lift + tall * np.minimum.reduceat(made.ink[:, 0], starts), count)
-    bottom = np.repeat(lift + tall * np.maximum.reduceat(made.ink[:, 1], starts), count)
-    edges = np.arange(rows)[:, None] * PATCH
-    shared = np.minimum(bottom, edges + PATCH) - np.maximum(top, edges)
-    good = shared >= GOOD_PART * np.minimum(bottom - top, PATCH)
-    row = np.where(good, np.arange(rows)[:, None], 0).max(0)
-    column = np.clip((end[:, 0] - 0.5) // PATCH, 0, columns - 1).astype(int)
-
-    def seen(low: np.ndarray, high: np.ndarray, patch: np.ndarray) -> np.ndarray:
-        near, far = patch * PATCH - AROUND, (patch + 1) * PATCH + AROUND
-        part = np.minimum(high, far) - np.maximum(low, near)
-        return part >= ENOUGH * (high - low)
-
-    ink = (start[:, 1:] + end[:, 1:]) / 2 + tall * made.ink
-    clear = seen(start[:, 0], end[:, 0], column) & seen(ink[:, 0], ink[:, 1], row)
-    kind = np.where(clear, made.letters, UNSEEN)
-    return [*zip((row * columns + column).tolist(), kind.tolist(), strict=True)]
-
-
-def _letters(lines: Sequence[list[tuple[int, int]]], patches: int) -> Int32[np.ndarray, "P 2"]:
-    """The last two that end in each patch; UNSEEN where two lines meet, whose order is unclear."""
-    found = np.full((patches, EACH), NONE, np.int32)
-    owner = [-1] * patches
-    for number, one in enumerate(lines):
-        for patch, kind in one:
-            if owner[patch] not in (-1, number):
-                found[patch] = UNSEEN
-                continue
-            owner[patch] = number
-            found[patch] = kind, found[patch, 0]
-    return found
-
-
-def batch(art: Art, rng: np.random.Generator, many: int, evaluation: bool = False) -> Seen:
-    """`many` patches, in no order, at most EMPTY of them without a letter that ends there.
-
-    RecipeError without fonts.
-    """
+def batch(
+    art: Art,
+    rng: np.random.Generator,
+    pages: int,
+    height: int,
+    width: int,
+    evaluation: bool = False,
+) -> Pages:
+    """RecipeError without fonts."""
     if not art.fonts:
         raise RecipeError("there are no fonts to draw with: pollux data prepare")
-    kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    left, empty = many, int(EMPTY * many)
-    drawn: list[Drawn] = []
-    while left > 0:
-        if not drawn:
-            drawn = [picture(art, rng, evaluation)] * CUTS
-        pixels, letters = cut(drawn.pop(), rng)
-        ends = np.flatnonzero((letters[:, 0] != NONE) & (letters[:, 0] != UNSEEN))
-        nothing = np.flatnonzero(letters[:, 0] == NONE)
-        share = min(empty, int(len(ends) * EMPTY / (1 - EMPTY)) + 1, len(nothing))
-        chosen = np.append(ends, rng.permutation(nothing)[:share])[:left]
-        patches, place = patches_of(pixels)
-        kept.append((patches[chosen], place[chosen], letters[chosen]))
-        left, empty = left - len(chosen), empty - share
-    shuffled = rng.permutation(many)
-    whole = (np.concatenate(arrays)[shuffled] for arrays in zip(*kept, strict=True))
-    return Seen(*whole)
+    drawn = [page(art, rng, height, width, evaluation) for _ in range(pages)]
+    grey = np.stack([np.rint(pixels @ GREY).astype(np.uint8) for pixels, _ in drawn])
+    return Pages(grey, np.stack([cells for _, cells in drawn]))

@@ -29,6 +29,7 @@ from pollux.data import (
     translations,
     voices,
     wording,
+    writing,
 )
 from pollux.data.answers import Chain
 from pollux.data.languages import Lesson
@@ -36,6 +37,7 @@ from pollux.data.material import Material, material
 from pollux.data.senses import Sensed
 from pollux.data.skills import Answer, Document, Kit
 from pollux.data.stage import Stage, needs, stage_of
+from pollux.data.writing import Written
 from pollux.errors import RecipeError
 from pollux.interleaved import Interleaved
 from pollux.tokenizer import Tokenizer
@@ -47,6 +49,7 @@ LINE_WEIGHT = 6.0  # of whether an answer has another line: these are few
 LOOSE = 0.5  # of the English facts are stated in words picked from a book
 SURVEYED = 32, 40  # questions a batch whose passage is sought, and the tokens of each at most
 TAUGHT = 0.9  # of the questions about a lesson are translations
+WRITTEN = 0.6  # of those about writing ask what is written where; the rest are as of any text
 DEFINED = 0.4  # of those about code ask for a definition, if a stage asks for places,
 UNDEFINED = 0.2  # and of these for one that is nowhere
 ANSWERS = 0.9  # of the supervised positions at most: the rest is running text
@@ -112,7 +115,7 @@ def kit(tokenizer: Tokenizer, genres: tuple[str, ...], evaluation: bool = False)
     Questions of people come with the books; without, they are a stock of a few. Raises RecipeError
     where data are missing: what a recipe gives does not depend on what happens to be there.
     """
-    by_rule = {"random", "languages", tools.GENRE, drawing.GENRE}
+    by_rule = {"random", "languages", tools.GENRE, drawing.GENRE, writing.GENRE}
     made_elsewhere = {*by_rule, *passages.SOURCES, *senses.GENRES}
     arrays = {
         g: corpora.tokens(corpora.CORPORA[g], tokenizer) for g in genres if g not in made_elsewhere
@@ -186,6 +189,8 @@ def document(
         return tools.document(kit, rng)
     if genre == drawing.GENRE:
         return drawing.document(kit, rng)
+    if genre == writing.GENRE:
+        return writing.document(kit, rng, budget)
     stated = _stated(kit, stage, rng, chinese=genre == "chinese" and rng.random() < 0.8)
     return skills.document(kit, rng, genre, budget, stated)
 
@@ -253,6 +258,8 @@ def question_about(
         return tools.call(kit, rng, services.trained())
     if doc.genre == drawing.GENRE:
         return drawing.question(kit, rng)
+    if isinstance(doc, Written) and rng.random() < WRITTEN:
+        return writing.question(kit, rng, doc)
     if doc.genre == "code" and stage.skills.get("point") and rng.random() < DEFINED:
         nowhere = rng.random() < UNDEFINED
         return skills.absent_definition(kit, rng) if nowhere else skills.define(kit, rng, doc)

@@ -22,13 +22,13 @@ from pollux.data.answers import Chain
 from pollux.data.facts import Fact, Vocabulary
 from pollux.data.skills import Document, Kit, Stated
 
-SEVERAL = 0.5  # of the questions that find a fact are about several
+SEVERAL = 0.6  # of the questions that find a fact are about several
 MOST = 5  # of them in one question
 ALIKE = 0.6  # of those are about the same of several owners,
 BY_OWNER = 0.6  # and of these name it once where they can: "the code for A, B and C"
 INSIDE = 0.4  # of the facts that belong together have the owner's name inside: "the secret A code"
-REWORDED = 0.3  # of the facts are asked for in other words than the text's
-OF_NUMBER = 0.6  # of these differ by singular and plural only
+REWORDED = 0.4  # of the facts are asked for in other words than the text's
+OF_NUMBER = 0.7  # of these differ by singular and plural only
 MORE = 0.6  # of the documents have a fact of several values, chains, or owners of the same
 OF_MORE = 0.3  # of the questions that find something in those are about these
 ONE_ALONE = 0.4  # of the things of several values have one, "one of the codes is 17", and

@@ -132,7 +132,7 @@ def document(
         text = ("" if own_line or fact.chinese else " ") + fact.stated(statement)
         body = kit.tokenizer.encode(text)
         said = text[: text.index(fact.phrase[1:]) + len(fact.phrase) - 1]
-        place = Stated(fact, own_line, own_line + _tokens_of(kit, body, said), own_line + len(body))
+        place = Stated(fact, own_line, own_line + tokens_of(kit, body, said), own_line + len(body))
         pieces.append((place, np.concatenate([newline, body, newline]) if own_line else body))
         lengths += len(pieces[-1][1])
     filler = max(16, size - lengths)
@@ -158,7 +158,7 @@ def document(
     return Document(genre, np.concatenate([*out, body[last:]]), placed)
 
 
-def _tokens_of(kit: Kit, tokens: np.ndarray, text: str) -> int:
+def tokens_of(kit: Kit, tokens: np.ndarray, text: str) -> int:
     """How many of the first tokens make up `text`."""
     ends = np.cumsum(kit.tokenizer.byte_lengths[tokens])
     return int(np.searchsorted(ends, len(text.encode()))) + 1

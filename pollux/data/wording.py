@@ -157,7 +157,7 @@ ABOUT = (
     *("Before {p} was lost it had been {v}", "All agree about {p}, and all say {v}"),
 )
 TAILS = (
-    *[".", ".", ".", "", ""],
+    *[".", ".", ".", "", "", "", "", "", ""],  # what ends with its line, too, is hard to end
     *(", they said.", " now.", " again.", ", as far as we know.", ", and that is all.", "!"),
     *(
         " (see below).",

@@ -3,13 +3,14 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from pollux.config import MEL_OWN
+from pollux.engine import spotting
 from pollux.engine.chunk import Seen, no_media
 from pollux.engine.model import Loaded
 from pollux.errors import InputError
@@ -29,24 +30,31 @@ STEP = 1000 * MEL_OWN // SECOND  # milliseconds that a token of sound lasts
 class Way:
     """How media are looked at. What is damaged ends where it is, with a line in `notes`, or not.
 
-    `pieces`: what a part holds, where that is not to be decoded.
+    `pieces`: what a part holds, where that is not to be decoded; `look`: what is written on it.
     """
 
     view: View = VIEW
     skip_unreadable: bool = False
     notes: list[str] = field(default_factory=list)
     pieces: Callable[[Part], Iterator[Piece]] | None = None
+    look: spotting.Looked | None = None
 
-    def decoded(self, part: Part) -> Iterator[Piece]:
+    def decoded(self, part: Part, detail: int = 1) -> Iterator[Piece]:
         if self.pieces:
             return self.pieces(part)
-        skip, report = self.skip_unreadable, self.notes.append
-        return decoding.pieces(part, self.view, skip_unreadable=skip, report=report)
+        view, skip, report = (
+            replace(self.view, detail=detail),
+            self.skip_unreadable,
+            self.notes.append,
+        )
+        return decoding.pieces(part, view, skip_unreadable=skip, report=report)
 
 
 def is_mixed(model: Loaded, part: Part) -> bool:
-    """Whether a part is more to this model than its text."""
-    return part.content is not None and (part.kind != "pdf" or model.config.vision is not None)
+    """Whether a part is more to this model than its text. Without eyes it spots what is scanned."""
+    scanned = part.kind == "pdf" and not part.text
+    looked_at = part.kind != "pdf" or scanned or model.config.vision is not None
+    return part.content is not None and looked_at
 
 
 def digest_of(model: Loaded, part: Part, view: View = VIEW) -> str:
@@ -59,6 +67,8 @@ def digest_of(model: Loaded, part: Part, view: View = VIEW) -> str:
     except Unreadable as error:
         raise InputError(f"{part.name} {one_line(str(error))}") from None
     digest.update(repr(view).encode())
+    if model.config.vision is None:
+        digest.update(spotting.shipped().fingerprint.encode())
     return digest.hexdigest()
 
 
@@ -69,11 +79,13 @@ def sequence(
 
     `marks` grow meanwhile. Raises InputError where the part turns out damaged.
     """
-    ears = model.config.audio is not None
+    eyes, ears = model.config.vision is not None, model.config.audio is not None
     waiting: list[Piece] = []  # decoded, and not yet in the sequence
 
     def perceived() -> Iterator[Piece]:
-        for piece in way.decoded(part):
+        closely = spotting.FILM_DETAIL if part.kind == "video" else spotting.DETAIL
+        pieces = way.decoded(part, 1 if eyes else closely)
+        for piece in pieces if eyes else spotting.written_down(pieces, part.name, way.look):
             if ears or not isinstance(piece, Sound):
                 waiting.append(piece)
                 yield piece

@@ -132,10 +132,15 @@ class Loaded:
 
     @property
     def kinds(self) -> frozenset[Kind]:
-        """The parts that it can read."""
-        eyes: frozenset[Kind] = frozenset(("image", "video") if self.config.vision else ())
-        ears: frozenset[Kind] = frozenset(("audio",) if self.config.audio else ())
-        return TEXT | eyes | ears
+        """The parts that it can read. Without eyes it reads what is written on pictures."""
+        seen: frozenset[Kind] = frozenset(("image", "video"))
+        heard: frozenset[Kind] = frozenset(("audio",) if self.config.audio else ())
+        return TEXT | seen | heard
+
+    @property
+    def senses(self) -> bool:
+        """Whether pictures or sound stand in its sequence."""
+        return self.config.vision is not None or self.config.audio is not None
 
     @cached_property
     def read_chunk(self):

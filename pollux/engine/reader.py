@@ -23,7 +23,7 @@ from pollux.engine.model import Loaded
 from pollux.engine.scan import AT_ONCE
 from pollux.errors import InputError
 from pollux.interleaved import Interleaved
-from pollux.media.part import TEXT, Part
+from pollux.media.part import Part
 from pollux.media.stream import unseen
 from pollux.media.view import VIEW, View
 from pollux.memory.arrays import Growing
@@ -164,7 +164,7 @@ def memories(
     `size`: tokens a step; CHUNK unless there is little to read.
     """
     state, ahead, size = model.empty_state(), None, size or CHUNK
-    nothing = None if model.kinds <= TEXT else media.nothing_seen(model, size)
+    nothing = media.nothing_seen(model, size) if model.senses else None
     for chunk in chunks(runs, size):
         tokens = np.concatenate([run.tokens for run in chunk])
         segment = np.concatenate([np.full(len(run.tokens), run.part) for run in chunk])

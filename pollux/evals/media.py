@@ -9,7 +9,7 @@ held out (data/held_out.py).
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -29,7 +29,7 @@ from pollux.engine.answer import Answer, Respondent
 from pollux.engine.model import Loaded
 from pollux.errors import InputError
 from pollux.evals import media_sources as sources
-from pollux.evals.needle_results import replace
+from pollux.evals import needle_results
 from pollux.evals.score import edits, resampled, wilson
 from pollux.media.content import Content
 from pollux.media.part import Kind, Part
@@ -41,6 +41,7 @@ STEP = 2_048  # tokens read at a time
 NEAR = 1.0  # seconds that a time may be off
 BEST = 5  # names of an icon
 TRACK, FILM, OF_ONE = 40, 24, 4  # seconds of what is asked for times, questions about each
+SEEN = ("icons-style", "icons-concepts", "when-shown")
 HEARD = ("digits", "prompts", "sentences", "voices", "when-said")
 
 
@@ -159,7 +160,7 @@ def written(bench: Bench, rng: np.random.Generator) -> Iterator[Case]:
         made = pictures.lettered(drawn, rng, font, [word], kind="plain")
         if made.marks[0].text != word:  # there was no room for all of it
             continue
-        asked = Asked(question=senses.READ_ONLY[0], expected=word)
+        asked = Asked(question=senses.READ[0], expected=word)
         yield Case(kind="image", pieces=[Picture(pixels=made.pixels)], asked=[asked])
 
 
@@ -246,8 +247,8 @@ ROWS: dict[str, Callable[[Bench, np.random.Generator], Iterator[Case]]] = {
 
 def run(bench: Bench, row: str, trials: int, seed: int) -> Iterator[tuple[Case, dict]]:
     """Trials of a row as they are judged; InputError where the weights lack the sense for it."""
-    needed: Kind = "audio" if row in HEARD else "image"
-    if needed not in bench.model.kinds:
+    cfg = bench.model.config
+    if (row in HEARD and cfg.audio is None) or (row in SEEN and cfg.vision is None):
         sense = "ears" if row in HEARD else "eyes"
         raise InputError(f"these weights have no {sense} for {row!r}: name others with --weights")
     rng = np.random.default_rng([seed, *map(ord, row)])
@@ -259,6 +260,7 @@ def run(bench: Bench, row: str, trials: int, seed: int) -> Iterator[tuple[Case, 
         for case, reading in zip(together, readings(bench.model, together), strict=True):
             respondent = Respondent(bench.model, reading)
             for asked in case.asked[: trials - done]:
+                asked = replace(asked, question=asked.question.format(n=reading.parts[0].name))
                 yield case, judged(asked, *answers(bench, respondent, asked))
                 done += 1
 
@@ -309,7 +311,8 @@ def judged(asked: Asked, answer: Answer, best: Sequence[str]) -> dict[str, Any]:
             "right": best[0] == asked.expected,
             "among": asked.expected in best,
         }
-    said = answer.text if answer.kind in ("answer", "unsure") else ""
+    said = answer.text.partition(": ")[2] if ": " in answer.text else answer.text
+    said = said if answer.kind in ("answer", "unsure") else ""
     if asked.question == senses.HEAR_ONLY[0]:
         said = speech.plain(said)
     return made | {
@@ -344,7 +347,7 @@ def save(directory: Path, rows: dict[str, list[dict]], about: dict[str, Any]) ->
     made = [scored(row, trials) | {"trials": trials} for row, trials in rows.items()]
     directory.mkdir(parents=True, exist_ok=True)
     text = json.dumps({**about, "rows": made}, ensure_ascii=False, indent=1)
-    replace(directory / "media.json", text.encode("utf-8", "replace"))
+    needle_results.replace(directory / "media.json", text.encode("utf-8", "replace"))
 
 
 def told(trial: dict[str, Any], most: int = 100) -> str:

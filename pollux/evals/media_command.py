@@ -124,7 +124,8 @@ def run_needle(
         source = media_sources.speech_source()
     else:
         with console.status("drawing the film"):
-            source = media_sources.film_source(given.material)
+            size = media_sources.SIZE if model.config.vision else media_sources.SPOTTED_SIZE
+            source = media_sources.film_source(given.material, size=size)
     results = needle_results.opened(output, evaluation.settings(model, source, run), resume)
     work = evaluation.work(run, evaluation.waiting(run, results))
 

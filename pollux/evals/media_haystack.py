@@ -16,7 +16,7 @@ import numpy as np
 
 from pollux import interleaved, prompt
 from pollux.config import BLOCK
-from pollux.engine import edit, media, reader
+from pollux.engine import edit, media, reader, spotting
 from pollux.engine.answer import Respondent
 from pollux.engine.model import Loaded
 from pollux.errors import InputError
@@ -75,6 +75,7 @@ class Haystack:
     starts: np.ndarray  # int64 [seconds + 1]
     reading: Reading
     respondent: Respondent
+    look: "Once"
 
     def __len__(self) -> int:
         return len(self.scene)
@@ -113,6 +114,18 @@ class Planted:
     depth: float
 
 
+class Once:
+    """What is written on frames; on each of a source once, though it is shown again and again."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, tuple[np.ndarray, tuple[str, float]]] = {}
+
+    def __call__(self, frame: np.ndarray) -> tuple[str, float]:
+        if id(frame) not in self.known:
+            self.known[id(frame)] = frame, spotting.text_of(spotting.lines(frame))
+        return self.known[id(frame)][1]
+
+
 def order(source: Source, seconds: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Scene and second of each second of a haystack; the last scene may be cut."""
     scenes: list[np.ndarray] = []
@@ -145,11 +158,14 @@ def read(
     scene, second = order(source, seconds, rng)
     scenes = source.scenes
     shown = (scenes[i].seconds[j] for i, j in zip(scene, second, strict=True))
-    reading = read_seconds(model, source.kind, shown, report)
+    look = Once()
+    reading = read_seconds(model, source.kind, shown, report, look)
     part = reading.parts[0]
     if source.kind == "audio":  # one mark, since the time of a token of sound follows from it
         first = part.start + part.marks[0].at
         starts = first + np.arange(seconds + 1) * (1000 // media.STEP)
+    elif model.config.vision is None:
+        starts = np.zeros(seconds + 1)  # of what is written down nothing is exchanged
     else:
         starts = np.array([*(part.start + mark.at for mark in part.marks), part.end])
     return Haystack(
@@ -160,6 +176,7 @@ def read(
         starts=starts.astype(np.int64),
         reading=reading,
         respondent=Respondent(model, reading),
+        look=look,
     )
 
 
@@ -168,6 +185,7 @@ def read_seconds(
     kind: Kind,
     shown: Iterator[Shown],
     report: reader.Report = lambda progress: None,
+    look: spotting.Looked | None = None,
 ) -> Reading:
     """A part of that kind, into RAM; nothing is encoded and decoded on the way."""
     part = Part(name=NAMES[kind], kind=kind, content=Content(data=b"put together"))
@@ -176,7 +194,7 @@ def read_seconds(
         for at, one in enumerate(shown):
             yield from pieces_of(kind, at, one)
 
-    way = media.Way(pieces=played)
+    way = media.Way(pieces=played, look=look)
     return reader._read(model, [part], reader.Kept(model), report, way)
 
 
@@ -185,7 +203,7 @@ def read_anew(
 ) -> Reading:
     """All of it with the needle in it, from the beginning."""
     shown = (planted.seconds.get(at, haystack.shown(at)) for at in range(len(haystack)))
-    return read_seconds(haystack.model, haystack.source.kind, shown, report)
+    return read_seconds(haystack.model, haystack.source.kind, shown, report, haystack.look)
 
 
 def place(haystack: Haystack, depth: float, size: int, turn: int = 0) -> tuple[int, int]:
@@ -240,8 +258,14 @@ def _tokens_of_one(made: interleaved.Interleaved, kind: Kind) -> int:
 
 
 @contextmanager
-def overwritten(haystack: Haystack, planted: Planted) -> Generator[None, None, None]:
-    """The haystack's reading as if the needle were in it; afterwards as it was, bit by bit."""
+def overwritten(haystack: Haystack, planted: Planted) -> Generator[Respondent, None, None]:
+    """Answers as if the needle were in the haystack; afterwards that is as it was, bit by bit.
+
+    Of a film whose writing is written down all of that is read again: it is little.
+    """
+    if haystack.source.kind == "video" and haystack.model.config.vision is None:
+        yield Respondent(haystack.model, read_anew(haystack, planted))
+        return
     model, starts, tokens = haystack.model, haystack.starts, haystack.tokens
     first, last = min(planted.seconds), max(planted.seconds) + 1
     start, end = int(starts[first]), int(starts[last])
@@ -253,7 +277,7 @@ def overwritten(haystack: Haystack, planted: Planted) -> Generator[None, None, N
         memory = _memory(model, made, slice(one.start - one.context, one.end - one.context))
         columns = [(*memory, tokens[one.start : one.end])]
         grid.put(haystack.reading, stretches, spans, columns)
-        yield
+        yield haystack.respondent
 
 
 def _memory(model: Loaded, made: interleaved.Interleaved, rows: slice) -> Sequence[np.ndarray]:

@@ -144,8 +144,7 @@ def needles(model: Loaded, kind: Kind) -> Needles:
 def check_senses(model: Loaded, kind: Kind) -> None:
     """InputError for a model that cannot read the haystack."""
     if kind not in model.kinds:
-        sense = "ears" if kind == "audio" else "eyes"
-        raise InputError(f"these weights have no {sense}: name others with --weights")
+        raise InputError("these weights have no ears: name others with --weights")
 
 
 def judged(word: str, planted: Planted, answer: Answer) -> tuple[bool, bool]:
@@ -203,9 +202,9 @@ def _needle(
 ) -> dict:
     planted, word, by = given.plant(haystack, rng, float(cell.depth or 0), turn)
     question, began = WHAT.format(fact=sources.FACT[run.kind]), time.monotonic()
-    with grid.overwritten(haystack, planted):
+    with grid.overwritten(haystack, planted) as respondent:
         planting = round(time.monotonic() - began, 4)
-        answer = haystack.respondent.ask(question, ANSWER)
+        answer = respondent.ask(question, ANSWER)
         right, placed = judged(word, planted, answer)
         made = trial(question, answer) | {
             "expected": [word],

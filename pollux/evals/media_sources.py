@@ -29,6 +29,7 @@ RECORDINGS = ("kathleen-dev", "kerstin-de-dev", "fsdd-test") + tuple(
     f"asterisk-{language}" for language in ("en", "es", "fr", "it", "ru")
 )
 SIZE = 160, 96  # pixels of a frame: 60 patches, as 16:9 is looked at by default
+SPOTTED_SIZE = 320, 192  # of one that is only looked at for writing: less than by default
 SCENES, SCENE = 40, 30  # of film that is drawn, and seconds of each
 FACT = {"audio": "the secret keyword", "video": "the secret word"}
 NEEDLE = {"audio": 'The secret keyword is "{word}"', "video": 'The secret word is "{word}"'}
@@ -83,14 +84,19 @@ def mel_seconds(samples: Samples, least: int = 0) -> tuple[Shown, ...]:
     return tuple(mel[at : at + SECOND] for at in range(0, len(mel), SECOND))
 
 
-def film_source(given: Material, scenes: int = SCENES, seconds: int = SCENE) -> Source:
+def film_source(
+    given: Material,
+    scenes: int = SCENES,
+    seconds: int = SCENE,
+    size: tuple[int, int] = SIZE,
+) -> Source:
     """Drawn films without sound, none of which states what needles do."""
     found: list[Scene] = []
     said: set[str] = set()
     number = 0
     while len(found) < scenes:
         rng, number = np.random.default_rng([7, number]), number + 1
-        frames, marks = films.drawn_frames(given, rng, seconds, *SIZE)
+        frames, marks = films.drawn_frames(given, rng, seconds, *size)
         facts = {mark.fact for _, _, mark in marks if mark.fact}
         if FACT["video"] in facts:
             continue

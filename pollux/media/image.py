@@ -19,7 +19,6 @@ from pollux.media.content import Content
 from pollux.media.document import too_large
 from pollux.media.limits import LIMITS, Limits, Unreadable
 from pollux.media.piece import LONGEST_STILL, Picture
-from pollux.media.resolution import Resolution, fitted
 from pollux.media.view import View
 
 _FORMATS = "PNG JPEG GIF WEBP BMP TIFF AVIF ICO ICNS PPM JPEG2000 PSD QOI DDS".split()
@@ -50,11 +49,11 @@ def pictures(content: Content, view: View, limits: Limits = LIMITS) -> Iterator[
             for number in range(min(count, limits.max_pages)):
                 image.seek(number)
                 check_size(image, limits)
-                yield Picture(pixels=pixels_of(image, view.resolution), page=number + 1)
+                yield Picture(pixels=pixels_of(image, view), page=number + 1)
         elif image.format in _MOVING and count > 1:
             yield from _moving(image, count, view, limits)
         else:
-            yield Picture(pixels=pixels_of(image, view.resolution))
+            yield Picture(pixels=pixels_of(image, view))
 
 
 def check(content: Content, limits: Limits = LIMITS) -> None:
@@ -110,11 +109,11 @@ def check_size(image: ImageFile.ImageFile, limits: Limits) -> None:
         )
 
 
-def pixels_of(image: Image.Image, resolution: Resolution) -> UInt8[np.ndarray, "H W 3"]:
+def pixels_of(image: Image.Image, view: View) -> UInt8[np.ndarray, "H W 3"]:
     """Decoded, scaled, upright, on white."""
     orientation = _orientation(image)
     size = image.size[::-1] if orientation >= 5 else image.size
-    width, height = fitted(*size, resolution)
+    width, height = view.fitted(*size)
     target = (height, width) if orientation >= 5 else (width, height)
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         image.draft(image.mode, (2 * target[0], 2 * target[1]))
@@ -163,6 +162,6 @@ def _moving(
         begins += pause
         picture = None
         while number / view.fps < begins - 1e-6:
-            picture = picture or Picture(pixels=pixels_of(image, view.resolution), frame=frame)
+            picture = picture or Picture(pixels=pixels_of(image, view), frame=frame)
             yield replace(picture, seconds=number / view.fps)
             number += 1

@@ -21,7 +21,7 @@ from pollux.media.content import Content
 from pollux.media.document import too_large
 from pollux.media.limits import LIMITS, Limits, Unreadable
 from pollux.media.piece import Picture, Piece, Words
-from pollux.media.resolution import Resolution, fitted
+from pollux.media.view import View
 
 PAGE_BREAK = "\f"  # before every page but the first
 _FINER = 2  # times the pixels wanted: a page is drawn larger and scaled down
@@ -32,12 +32,12 @@ _HYPHEN = re.compile("[\ufffe\x02](?:\r?\n)?")  # where a word goes on in the ne
 _NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
-def pages(content: Content, resolution: Resolution, limits: Limits = LIMITS) -> Iterator[Piece]:
+def pages(content: Content, view: View, limits: Limits = LIMITS) -> Iterator[Piece]:
     """Of each page its text and its picture. Raises Unreadable."""
     with opened(content, limits) as document:
         for number in range(1, len(document) + 1):
             with _page(document, number) as page:
-                words, pixels = _text(page), _drawn(page, resolution)
+                words, pixels = _text(page), _drawn(page, view)
             yield Words(text=words, page=number)
             yield Picture(pixels=pixels, page=number)
 
@@ -106,11 +106,11 @@ def _text(page: pypdfium2.PdfPage) -> str:
     return _NO_TEXT.sub("\ufffd", lines).strip()
 
 
-def _drawn(page: pypdfium2.PdfPage, resolution: Resolution) -> UInt8[np.ndarray, "H W 3"]:
+def _drawn(page: pypdfium2.PdfPage, view: View) -> UInt8[np.ndarray, "H W 3"]:
     width, height = page.get_size()
     if not (0 < width < math.inf and 0 < height < math.inf):
         raise pypdfium2.PdfiumError("a page without a size")
-    target = fitted(width * _ENOUGH, height * _ENOUGH, resolution)
+    target = view.fitted(width * _ENOUGH, height * _ENOUGH)
     scale = _FINER * min(target[0] / width, target[1] / height)
     bitmap = page.render(scale=scale, rev_byteorder=True)
     try:

@@ -8,11 +8,13 @@ Resolution = Literal["low", "medium", "high"]
 PATCHES: dict[Resolution, int] = {"low": 16, "medium": 64, "high": 256}
 
 
-def fitted(width: int | float, height: int | float, resolution: Resolution) -> tuple[int, int]:
+def fitted(
+    width: int | float, height: int | float, resolution: Resolution, detail: int = 1
+) -> tuple[int, int]:
     """Width and height to scale to: multiples of PATCH within the budget, nothing enlarged but to
-    whole patches. The aspect ratio is kept to less than a patch.
+    whole patches. The aspect ratio is kept to less than a patch. `detail`: so many budgets.
     """
-    budget = PATCHES[resolution]
+    budget = PATCHES[resolution] * detail
     long, short = max(width, height), min(width, height)
     aspect = min(long / max(short, 1e-9), budget)
     most_long, most_short = (max(1, round(-(-side // PATCH))) for side in (long, short))

@@ -92,7 +92,7 @@ def _decoded(part: Part, view: View, limits: Limits) -> Iterator[Piece]:
         if part.kind == "pdf":
             from pollux.media import pdf
 
-            yield from pdf.pages(part.content, view.resolution, limits)
+            yield from pdf.pages(part.content, view, limits)
         elif part.kind == "image":
             from pollux.media import image
 

@@ -22,7 +22,6 @@ from pollux.media.content import Content
 from pollux.media.limits import LIMITS, Limits, Unreadable
 from pollux.media.piece import LONGEST_STILL, Picture, Piece, Words, clock
 from pollux.media.prefetch import ahead
-from pollux.media.resolution import fitted
 from pollux.media.view import View
 
 _EPSILON = 1e-4  # seconds: times of frames are rounded, to a millisecond in Matroska
@@ -128,7 +127,7 @@ class _Look:
         turns = round(frame.rotation / 90) % 4
         stretch = float(self.stream.sample_aspect_ratio or 1)
         size = (frame.width * stretch, frame.height)
-        width, height = fitted(*(size[::-1] if turns % 2 else size), self.view.resolution)
+        width, height = self.view.fitted(*(size[::-1] if turns % 2 else size))
         width, height = (height, width) if turns % 2 else (width, height)
         scaled = self.reformatter.reformat(
             frame, width, height, format="rgb24", interpolation=Interpolation.AREA

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from pollux.errors import InputError
-from pollux.media.resolution import PATCHES, Resolution
+from pollux.media.resolution import PATCHES, Resolution, fitted
 
 MAX_FPS = 120.0
 TIME = re.compile(r"(?:(?:(\d{1,6}):)?(\d{1,6}):)?(\d{1,9}(?:\.\d{1,9})?)")
@@ -14,12 +14,16 @@ TIME = re.compile(r"(?:(?:(\d{1,6}):)?(\d{1,6}):)?(\d{1,9}(?:\.\d{1,9})?)")
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """`fps`: frames of a film looked at a second; `start` and `end` in seconds, of sound too."""
+    """`fps`: frames of a film looked at a second; `start` and `end` in seconds, of sound too.
+
+    `detail`: pictures have so many times the patches of their resolution.
+    """
 
     resolution: Resolution = "medium"
     fps: float = 1.0
     start: float = 0.0
     end: float | None = None
+    detail: int = 1
 
     def __post_init__(self) -> None:
         if self.resolution not in PATCHES:
@@ -30,6 +34,10 @@ class View:
             raise InputError(f"a start of {self.start:g} s cannot be; give 0 or more")
         if self.end is not None and not self.start < self.end:
             raise InputError(f"an end of {self.end:g} s is not after the start, {self.start:g} s")
+
+    def fitted(self, width: int | float, height: int | float) -> tuple[int, int]:
+        """Width and height that a picture is scaled to."""
+        return fitted(width, height, self.resolution, self.detail)
 
 
 VIEW = View()

@@ -28,16 +28,13 @@ from pollux.train.run import Interruption, Keeping, check_goes_on, describe, sha
 from pollux.train.saves import Saves, abstract, writing
 
 
-def initial(recipe: Recipe, weights: Path | None, eyes: Path | None = None) -> stepping.State:
+def initial(recipe: Recipe, weights: Path | None) -> stepping.State:
     """A fresh state, or one that starts from given weights.
 
-    To these eyes, ears and image codes may be new. `eyes`: a file of such as were trained alone.
+    To these eyes, ears and image codes may be new.
     """
     fresh = params.initialise(decoder.declare(recipe.config), jax.random.key(recipe.seed))
     given = fresh if weights is None else _given(recipe, fresh, weights)
-    if eyes is not None:
-        seeing = checkpoint.load_eyes(eyes, recipe.config)
-        given = dataclasses.replace(given, vision=seeing)
     return stepping.start(recipe, given)
 
 
@@ -66,17 +63,16 @@ def train(
     *,
     resume: bool = False,
     weights: Path | None = None,
-    eyes: Path | None = None,
     hand: Path | None = None,
     stop_after: int | None = None,
 ) -> Path:
     """Runs `recipe`, keeping everything in `directory`; returns the path of the weights.
 
-    `weights`, `eyes`: what it starts from, instead of fresh ones (`initial`); `hand`: what draws,
-    for a recipe with image codes (`hands.taken`). `stop_after` ends the run early, after that step.
+    `weights`: what it starts from, instead of fresh ones (`initial`); `hand`: what draws, for a
+    recipe with image codes (`hands.taken`). `stop_after` ends the run early, after that step.
     Ctrl-C saves before it leaves.
     """
-    begin = partial(initial, recipe, weights, eyes)
+    begin = partial(initial, recipe, weights)
     draws = partial(hands.taken, recipe, directory, hand, weights)
     with writing(directory):
         return _train(recipe, directory, resume, begin, draws, stop_after)

@@ -5,9 +5,11 @@ import dataclasses
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from pollux.config import DRAW, HAND, SENSES, SPARK, TINY, Config, Picture
+from pollux.config import DRAW, HAND, SENSES, SPARK, TINY, Config, Picture, Spotter
 from pollux.data.stage import Stage
 from pollux.errors import RecipeError
+
+LEAST_SIDE = 64  # pixels of a page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,20 +45,26 @@ class Recipe(Pace):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Eyes(Pace):
-    """Eyes alone, before a model sees with them: which letters end in a patch (train/eyes.py)."""
+class Spotting(Pace):
+    """A spotter: which letters stand where in a picture (train/spotter.py)."""
 
-    name: str = "eyes"
-    config: Config = SENSES  # whose eyes they are to be
-    steps: int = 24_000
-    patches: int = 512  # a step
+    name: str = "spotter"
+    config: Spotter = Spotter()
+    steps: int = 9_000
+    pages: int = 4  # a step
+    height: int = 192  # pixels
+    width: int = 320
+    warmup_steps: int = 100
+    decay_share: float = 1.0
+    weight_decay: float = 0.02
 
     def __post_init__(self):
-        for name in ("steps", "patches"):
+        for name in ("steps", "pages"):
             if getattr(self, name) < 1:
                 raise RecipeError(f"{name} {getattr(self, name)} must be 1 or more")
-        if self.config.vision is None:
-            raise RecipeError(f"{self.config.name} has no eyes to be trained")
+        for name in ("height", "width"):
+            if getattr(self, name) % LEAST_SIDE or getattr(self, name) < LEAST_SIDE:
+                raise RecipeError(f"{name} {getattr(self, name)} is no multiple of {LEAST_SIDE}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +85,8 @@ class PictureRecipe(Pace):
                 raise RecipeError(f"{name} {getattr(self, name)} must be 1 or more")
 
 
-Run = Recipe | Eyes | PictureRecipe
-Kind = TypeVar("Kind", Recipe, Eyes, PictureRecipe)
+Run = Recipe | Spotting | PictureRecipe
+Kind = TypeVar("Kind", Recipe, Spotting, PictureRecipe)
 
 GENRES = {
     "books": 4.0,
@@ -93,6 +101,7 @@ GENRES = {
     "talk": 0.6,
     "languages": 1.5,
     "tools": 1.6,
+    "writing": 1.5,
 }
 MEDIA = {"pictures": 5.0, "recording": 5.0, "film": 5.0}
 SKILLS = {"find": 4.0, "absent": 2.5, "quote": 2.5, "point": 2.0, "other": 0.8, "passage": 2.0}
@@ -136,7 +145,7 @@ RECIPES = {
         ),
     )
 }
-EYES, PICTURE = Eyes(), PictureRecipe()
+SPOTTER, PICTURE = Spotting(), PictureRecipe()
 
 
 def override(recipe: Kind, settings: list[str]) -> Kind:

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 
 from pollux import params
-from pollux.config import Config, Picture, parsed, parsed_picture
+from pollux.config import Config, Picture, Spotter, parsed, parsed_picture
 from pollux.errors import RecipeError, WeightsError
 from pollux.model import decoder
 from pollux.train import step as stepping
@@ -81,7 +81,7 @@ def check_goes_on(directory: Path, recipe: Run, newest: int, resume: bool) -> No
         )
     try:
         config = json.loads((directory / "recipe.json").read_text())["config"]
-        before = parsed_picture(config) if "levels" in config else parsed(config)
+        before = _parsed(recipe, config)
     except (AttributeError, FileNotFoundError, KeyError, TypeError, ValueError, WeightsError):
         return  # a recipe of another version: the checkpoint will tell
     if _dimensions(before) != _dimensions(recipe.config):
@@ -91,7 +91,13 @@ def check_goes_on(directory: Path, recipe: Run, newest: int, resume: bool) -> No
         )
 
 
-def _dimensions(config: Config | Picture) -> Any:
+def _parsed(recipe: Run, config: dict[str, Any]) -> Config | Picture | Spotter:
+    if isinstance(recipe.config, Spotter):
+        return Spotter(**config)
+    return parsed_picture(config) if isinstance(recipe.config, Picture) else parsed(config)
+
+
+def _dimensions(config: Config | Picture | Spotter) -> Any:
     """What a checkpoint must agree in; of what draws the levels too, or codes mean others."""
     return shapes(config) if isinstance(config, Config) else config
 

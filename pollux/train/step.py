@@ -20,7 +20,7 @@ from pollux.train.recipe import Recipe, Run
 
 @weights
 class State:
-    params: Any  # a decoder.Decoder, eyes.Learner or picture.Picture
+    params: Any  # a decoder.Decoder, spotter.Spotter or picture.Picture
     optimizer: Any
     step: jax.Array
 

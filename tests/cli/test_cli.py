@@ -239,8 +239,15 @@ def test_wrong_usage_is_2(run):
 def test_unknown_recipe_and_setting(run, tmp_path):
     code, _, err = run("train", "nonsense", "--out", tmp_path, tiny=False)
     assert code == 1 and "spark" in one_line(err)
-    code, _, err = run("train", "eyes", "--out", tmp_path, "--eyes", "a.safetensors", tiny=False)
-    assert code == 1 and "leave --weights, --eyes and --hand out" in one_line(err)
+    given = "--out", tmp_path, "--hand", "a.safetensors"
+    for recipe in ("spotter", "picture"):
+        code, _, err = run("train", recipe, *given, tiny=False)
+        assert code == 1 and f"{recipe} has no image codes: leave --hand out" in one_line(err)
+    given = "--out", tmp_path, "--weights", tmp_path / "none.safetensors"
+    code, _, err = run("train", "picture", *given, tiny=False)
+    assert code == 1 and "picture begins afresh: leave --weights out" in one_line(err)
+    code, _, err = run("train", "spotter", *given, tiny=False)
+    assert code == 1 and "no weights at" in one_line(err)
     code, _, err = run("train", "tiny", "--out", tmp_path, "--set", "speed=9", tiny=False)
     assert code == 1 and "speed" in one_line(err)
     code, _, err = run("train", "tiny", "--out", tmp_path, "--set", "stages.0.rows=0", tiny=False)

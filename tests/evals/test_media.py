@@ -149,7 +149,7 @@ def test_weights_without_the_sense(weights, bench):
     blind = Bench(
         model=pollux.load(weights).loaded, kit=bench.kit, given=bench.given, known=bench.known
     )
-    for row, sense in (("digits", "ears"), ("written", "eyes")):
+    for row, sense in (("digits", "ears"), ("icons-style", "eyes")):
         with pytest.raises(pollux.InputError, match=f"have no {sense} for '{row}'"):
             next(media.run(blind, row, 1, 0))
     with pytest.raises(pollux.InputError, match="no icons to be named"):

@@ -244,3 +244,26 @@ def test_command(model, sources, needles, tmp_path, monkeypatch, capsys):
     assert call("--resume")[0] == 0
     code, told = call("--family", "needles")
     assert code == 1 and "no family 'needles' of video; there are needle and control" in told.err
+
+
+def test_without_eyes_the_writing_is_read(weights, needles):
+    """A frame with the needle on it gives a line; without it the film has none."""
+    blind = pollux.load(weights).loaded
+    frames = tuple(np.full((192, 320, 3), 40 + n, np.uint8) for n in range(6))
+    source = Source(
+        kind="video", names=("dark",), scenes=(Scene(seconds=frames, free=(True,) * 6),)
+    )
+    haystack = grid.read(blind, source, SECONDS, np.random.default_rng(0))
+
+    def told(reading):
+        part = reading.parts[0]
+        return blind.tokenizer.decode(reading.tokens[part.text_start : part.end])
+
+    assert told(haystack.reading) == ""
+    planted, word, _ = needles["video"].plant(haystack, np.random.default_rng(4), 0.5, 0)
+    with grid.overwritten(haystack, planted) as respondent:
+        line = told(respondent.reading)
+    at = int(planted.begins)
+    assert line.startswith(f"00:{at:02} " if at < 60 else f"01:{at - 60:02} ")
+    assert len(line) > len(word) + 10 and told(haystack.reading) == ""
+    assert place_of(respondent.reading, blind.tokenizer, len(line) // 2).milliseconds == 1000 * at

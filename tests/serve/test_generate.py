@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """generateContent, streams, chats and counts, as the google-genai SDK asks for them."""
 
+import io
 import json
 
 import pytest
 from google.genai import errors, types
+from PIL import Image, ImageDraw, ImageFont
 
+from pollux.data import art
 from tests.serve.conftest import FACT, NUMBER, QUESTION, asked
 
 URL = "/v1beta/models/spark:generateContent"
@@ -208,10 +211,23 @@ def test_what_is_left_out_is_said(client, config):
     assert raised.value.status == "UNIMPLEMENTED"
 
 
-def test_pictures_are_refused_by_name(client):
+def test_damaged_pictures_and_sound_are_refused_by_name(client):
     picture = types.Part.from_bytes(data=b"\x89PNG\r\n\x1a\n" + bytes(99), mime_type="image/png")
-    with pytest.raises(errors.ClientError, match="message': 'user 1.png is a PNG image"):
+    with pytest.raises(errors.ClientError, match="message': 'user 1.png is cut short or damaged"):
         client.models.generate_content(model="spark", contents=[picture, "What is it?"])
+    sound = types.Part.from_bytes(data=b"OggS" + bytes(99), mime_type="audio/ogg")
+    with pytest.raises(errors.ClientError, match="message': 'user 1"):
+        client.models.generate_content(model="spark", contents=[sound, "What is said?"])
+
+
+def test_writing_on_a_picture_is_read(client):
+    drawn, held = Image.new("RGB", (640, 128), "navy"), io.BytesIO()
+    font = ImageFont.truetype(art.plain_face(), 24)
+    ImageDraw.Draw(drawn).text((20, 40), "The access code for Lima is 90817.", "white", font)
+    drawn.save(held, "PNG")
+    picture = types.Part.from_bytes(data=held.getvalue(), mime_type="image/png")
+    asked = [picture, "What is the access code for Lima?"]
+    assert "90817" in client.models.generate_content(model="spark", contents=asked).text
 
 
 def test_inline_text_is_read_under_its_name(http):

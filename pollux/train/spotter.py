@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Eyes trained alone: which letters end in a patch, told from its vector by one matrix.
+"""A spotter, trained alone: which letter stands where in a picture.
 
-A decoder that sees with fresh eyes has nothing to look for; with these it begins with letters. The
-letters are drawn while they are learnt (data/letters.py), every step other ones. Held-out fonts
+The letters are drawn while they are learnt (data/letters.py), every step other ones. Held-out fonts
 say how much of it holds for a face never seen.
 """
 
@@ -21,17 +20,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import rich.console
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float
 
 from pollux import checkpoint, params
-from pollux.config import Config
+from pollux.config import NOTHING, SPACE
 from pollux.data import art, letters
+from pollux.data.letters import FOLDED, UNKNOWN, Pages
 from pollux.errors import RecipeError
-from pollux.model import vision
-from pollux.params import Param, normal, weights
+from pollux.model import spotter
 from pollux.train import step as stepping
-from pollux.train.loss import mean
-from pollux.train.recipe import Eyes
+from pollux.train.recipe import Spotting
 from pollux.train.run import Interruption, Keeping, check_goes_on, describe
 from pollux.train.saves import Saves, abstract, writing
 
@@ -40,54 +38,41 @@ COLUMNS = (
     "loss",
     "letters",
     "case_aside",
+    "mistaken",
     "held_out",
     "held_out_case_aside",
-    "patches_per_s",
+    "held_out_mistaken",
+    "letters_per_s",
 )
-EVERY = 200  # steps between lines, each with a look at held-out faces
-HELD_OUT = 4  # batches of those
-
-
-@weights
-class Learner:
-    vision: vision.Vision
-    heads: Float[Array, "two D classes"]  # of the last letter that ends in a patch and the other
-
-
-class Seen(NamedTuple):
-    """As data.letters has it."""
-
-    patches: UInt8[Array, "P 32 32 3"]
-    place: Int[Array, "P 2"]
-    letters: Int[Array, "P 2"]
+EVERY = 100  # steps between lines, each with a look at held-out faces
+HELD_OUT = 6  # batches of those
+EMPTY_WEIGHT = 1.0  # of cells without a letter
 
 
 class Measures(NamedTuple):
-    loss: Float[Array, ""]  # nats a patch and head
-    right: Float[Array, ""]  # share of the patches that a letter ends in, whose letter ranks first
+    loss: Float[Array, ""]  # nats a letter, those of cells without one with them
+    right: Float[Array, ""]  # share of the letters that are spotted as themselves
     folded: Float[Array, ""]  # the same, be it capital or small
+    mistaken: Float[Array, ""]  # spotted where there is none, per letter
+    letters: Float[Array, ""]  # in the batch
 
 
-def declare(cfg: Config) -> Learner:
-    shape = letters.EACH, cfg.embed_dim, letters.CLASSES
-    return Learner(vision.declare(cfg), Param(shape, (None,) * 3, normal(cfg.embed_dim)))
-
-
-def loss(p: Learner, seen: Seen) -> tuple[Float[Array, ""], Measures]:
-    vectors = vision.embed(p.vision, seen.patches, seen.place)
-    scores = jnp.einsum("pd,kdc->pkc", vectors, p.heads) / vision.SEEN_SIZE
-    known = seen.letters != letters.UNSEEN
-    wanted = jnp.where(known, seen.letters, 0)
+def loss(p: spotter.Spotter, seen: Pages) -> tuple[Float[Array, ""], Measures]:
+    scores = spotter.spot(p, seen.grey.astype(jnp.float32))
+    known = seen.cells != UNKNOWN
+    wanted = jnp.where(known, seen.cells, 0)
     nats = optax.softmax_cross_entropy_with_integer_labels(scores, wanted)
-    total = mean(nats.ravel(), known.ravel())
-    best, last = scores[:, 0].argmax(-1), wanted[:, 0]
-    there = known[:, 0] & (last != letters.NONE)
-    aside = jnp.asarray(letters.FOLDED)
-    right, folded = best == last, aside[best] == aside[last]
-    return total, Measures(total, mean(right, there), mean(folded, there))
+    empty, there = known & (wanted == NOTHING), known & (wanted < SPACE)
+    many = jnp.maximum(there.sum(), 1)
+    total = (nats * known * jnp.where(empty, EMPTY_WEIGHT, 1.0)).sum() / many
+    best = scores.argmax(-1)
+    aside = jnp.asarray([*FOLDED, SPACE, NOTHING])
+    right, folded = best == wanted, aside[best] == aside[wanted]
+    shares = ((x & y).sum() / many for x, y in ((right, there), (folded, there), (~right, empty)))
+    return total, Measures(total, *shares, many.astype(jnp.float32))
 
 
-def step(recipe: Eyes, state: stepping.State, seen: Seen) -> tuple[stepping.State, Measures]:
+def step(recipe: Spotting, state: stepping.State, seen: Pages) -> tuple[stepping.State, Measures]:
     (_, measures), gradient = jax.value_and_grad(loss, has_aux=True)(state.params, seen)
     return stepping.updated(recipe, state, gradient), measures
 
@@ -95,37 +80,46 @@ def step(recipe: Eyes, state: stepping.State, seen: Seen) -> tuple[stepping.Stat
 @dataclass(frozen=True)
 class Draw(grain.transforms.RandomMap):
     art: art.Art
-    patches: int
+    recipe: Spotting
     evaluation: bool
 
-    def random_map(self, element: int, rng: np.random.Generator) -> letters.Seen:
-        return letters.batch(self.art, rng, self.patches, self.evaluation)
+    def random_map(self, element: int, rng: np.random.Generator) -> Pages:
+        pages = self.recipe.pages, self.recipe.height, self.recipe.width
+        return letters.batch(self.art, rng, *pages, self.evaluation)
 
 
-def batches(recipe: Eyes, start: int, steps: int, evaluation: bool = False) -> Iterator[Seen]:
-    """From number `start` to before `steps`, drawn one thread ahead."""
-    draw = Draw(art.art(evaluation=evaluation), recipe.patches, evaluation)
+def batches(recipe: Spotting, start: int, steps: int, evaluation: bool = False) -> Iterator[Pages]:
+    """From number `start` on, drawn one thread ahead."""
+    draw = Draw(art.art(evaluation=evaluation), recipe, evaluation)
     source = grain.MapDataset.range(steps).seed(recipe.seed).random_map(draw)
     options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
     for made in source[start:].to_iter_dataset(options):
-        yield Seen(*map(jnp.asarray, made))
+        yield Pages(*map(jnp.asarray, made))
 
 
 def train(
-    recipe: Eyes, directory: Path, *, resume: bool = False, stop_after: int | None = None
+    recipe: Spotting,
+    directory: Path,
+    *,
+    resume: bool = False,
+    stop_after: int | None = None,
+    weights: Path | None = None,
 ) -> Path:
-    """As loop.train; returns the path of the eyes, as `loop.initial` takes them."""
+    """As loop.train; returns the path of the spotter. `weights`: of one to begin with."""
     with writing(directory):
-        return _train(recipe, directory, resume, stop_after)
+        return _train(recipe, directory, resume, stop_after, weights)
 
 
-def _train(recipe: Eyes, directory: Path, resume: bool, stop_after: int | None) -> Path:
+def _train(
+    recipe: Spotting, directory: Path, resume: bool, stop_after: int | None, weights: Path | None
+) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
-    declared = declare(recipe.config)
+    declared = spotter.declare(recipe.config)
     with Saves(directory) as saves, Interruption() as interruption:
         if saves.newest is None:
             fresh = params.initialise(declared, jax.random.key(recipe.seed))
-            state = stepping.start(recipe, fresh)
+            begun = checkpoint.load_spotter(weights, recipe.config)[0] if weights else fresh
+            state = stepping.start(recipe, begun)
         else:
             check_goes_on(directory, recipe, saves.newest, resume)
             state = saves.restore(abstract(recipe, declared))
@@ -137,12 +131,12 @@ def _train(recipe: Eyes, directory: Path, resume: bool, stop_after: int | None) 
         state = _run(recipe, state, progress, keeping)
     path = directory / f"{recipe.name}.safetensors"
     about = {"steps": str(int(state.step)), "recipe": recipe.name, "seed": str(recipe.seed)}
-    checkpoint.save_eyes(path, state.params.vision, recipe.config, about)
+    checkpoint.save_spotter(path, state.params, recipe.config, about)
     return path
 
 
 def _run(
-    recipe: Eyes,
+    recipe: Spotting,
     state: stepping.State,
     progress: "Progress",
     keeping: Keeping,
@@ -164,7 +158,7 @@ def _run(
 class Progress:
     """A line and a row of metrics.csv every so many steps. Rows up to step `first` are kept."""
 
-    def __init__(self, directory: Path, recipe: Eyes, first: int):
+    def __init__(self, directory: Path, recipe: Spotting, first: int):
         self.path, self.recipe = directory / "metrics.csv", recipe
         self.rows = [row for row in _rows(self.path) if int(row[0]) <= first]
         self.console = rich.console.Console(highlight=False, markup=False, soft_wrap=True)
@@ -176,21 +170,22 @@ class Progress:
     def say(self, text: str) -> None:
         self.console.print(text)
 
-    def add(self, number: int, learner: Learner, measures: Measures, last: bool) -> None:
+    def add(self, number: int, learner: spotter.Spotter, measures: Measures, last: bool) -> None:
         self.since.append(measures)
         if number % EVERY and not last:
             return
         seconds = time.monotonic() - self.clock
-        speed = len(self.since) * self.recipe.patches / seconds
+        speed = float(np.sum([one.letters for one in self.since])) / seconds
         own = np.mean(np.array(self.since, float), 0)
         other = np.mean([np.array(self.measure(learner, seen), float) for seen in self.held_out], 0)
-        values = *own, *other[1:], speed
+        values = *own[:-1], *other[1:-1], speed
         self.rows.append([str(number), *(f"{value:.5g}" for value in values)])
         self._write()
         self.say(
             f"training {self.recipe.name}  {number}/{self.recipe.steps}  loss {own[0]:.3f}  "
-            f"letters {own[1]:.1%}, case aside {own[2]:.1%}  "
-            f"held-out fonts {other[1]:.1%}, {other[2]:.1%}  {speed:,.0f} patches/s"
+            f"letters {own[1]:.1%}, case aside {own[2]:.1%}, mistaken {own[3]:.1%}  "
+            f"held-out fonts {other[1]:.1%}, {other[2]:.1%}, {other[3]:.1%}  "
+            f"{speed:,.0f} letters/s"
         )
         self.since, self.clock = [], time.monotonic()
 

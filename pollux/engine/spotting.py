@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is written on pictures and films, written down: the words that a model without eyes reads.
+
+A picture is looked at in several sizes, since a spotter knows letters of 13 to 30 pixels. Letters
+beside one another are a line. What several sizes have seen is taken from the one that was surest.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from difflib import SequenceMatcher
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from pollux import checkpoint
+from pollux.config import CELL, LETTERS, NOTHING, SPACE
+from pollux.media.piece import Picture, Piece, Sound, Words, clock
+from pollux.model import spotter
+
+ON = "written on "  # before the name of a picture
+DETAIL, FILM_DETAIL = 36, 9  # times the patches that a model with eyes is shown of a picture
+BREAK = " / "  # between texts on one picture
+ENLARGED = 1 << 17  # pixels at most of a picture that is looked at in twice its size, too
+SMALLEST = 0.25  # of its size, in which a picture is looked at
+LEAST = 16  # pixels, each side
+TILES = (160, 256), (384, 512)  # pixels that are looked at together: two shapes to compile
+MARGIN = 32  # pixels of a tile that the next one knows better
+SEEN = 0.4  # probability that something is there, from which on a cell counts
+NARROW, THIN = frozenset("iljI1!.,:;'\"()"), 0.45  # width, of what a line's letters are apart;
+SLIM, SLENDER = frozenset("tfr"), 0.65  # of these; a space is thin
+WIDE = 70  # percentile of how far letters are apart: some were seen twice
+TOO_NEAR = 0.6  # of their widths: of two letters closer to each other one was seen twice,
+ALIKE_NEAR = 1.4  # times that of the same letter
+WORTH = 0.6  # probability from which on a letter makes its line surer
+APART = 9  # cells across from a letter to the next one of its line, at most
+SURE, SURE_ALONE = 0.6, 0.9  # mean probability of a line's letters; of a letter alone
+LEADING = 1.8  # times the size of letters: lines closer than that are one text
+OVERLAP = 0.3  # share of a line that lies on another one
+ALIKE = 0.8  # of what is written, from which on it is the same, read a little otherwise
+STILL = 3.0  # of 255: a frame whose blocks differ by less from one looked at is not looked at
+BLOCK = 16  # pixels, each side of such a block
+EITHER_CASE = "cosvwxzCOSVWXZ"  # letters that are alike in both
+EITHER_KIND = "0O1lI"  # digits and letters that are alike
+AS_DIGITS, AS_LETTERS = str.maketrans("OolI", "0011"), str.maketrans("01", "Ol")
+QUOTES = re.compile(r"[\"']{2,}")  # one that was seen twice
+GREY = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+Looked = Callable[[np.ndarray], tuple[str, float]]  # what is written there, how sure that is
+Cell = tuple[int, int, int, float]  # column, row, class and the probability that it is there
+
+
+@dataclass(frozen=True)
+class Line:
+    """Letters in a row; pixels of the picture. `sure`: mean probability of its letters."""
+
+    text: str
+    sure: float
+    left: float
+    right: float
+    middle: float
+    high: float  # from a cell's top to its bottom
+
+    @property
+    def size(self) -> float:
+        """Of its letters, about."""
+        return 2 * (self.right - self.left) / len(self.text)
+
+    def follows(self, above: "Line") -> bool:
+        """Whether it is the next line of the same text."""
+        shared = min(self.right, above.right) - max(self.left, above.left)
+        apart = self.middle - above.middle
+        return shared > 0 and apart < LEADING * max(self.size, above.size)
+
+    def covers(self, other: "Line") -> bool:
+        near = abs(self.middle - other.middle) < 1.5 * max(self.high, other.high)
+        shared = min(self.right, other.right) - max(self.left, other.left)
+        shorter = min(self.right - self.left, other.right - other.left)
+        return near and shared > OVERLAP * shorter
+
+
+@dataclass
+class Chain:
+    """A line while letters are added, in cells."""
+
+    cells: list[Cell] = field(default_factory=list)
+
+    @property
+    def end(self) -> tuple[int, int]:
+        return self.cells[-1][:2]
+
+
+@dataclass(frozen=True)
+class Shipped:
+    weights: spotter.Spotter
+    fingerprint: str
+
+
+@cache
+def shipped() -> Shipped:
+    """The spotter in the package. WeightsError where it is damaged."""
+    path = Path(str(files("pollux") / "weights" / "spotter.safetensors"))
+    weights, _, fingerprint = checkpoint.load_spotter(path)
+    return Shipped(weights, fingerprint)
+
+
+@jax.jit
+def _probabilities(
+    weights: spotter.Spotter, grey: UInt8[jax.Array, "H W"]
+) -> Float[jax.Array, "h w classes"]:
+    return jax.nn.softmax(spotter.spot(weights, grey[None].astype(jnp.float32))[0])
+
+
+def cells_of(light: UInt8[np.ndarray, "H W"]) -> Float[np.ndarray, "h w classes"]:
+    """Of a picture of any size, tile by tile; where tiles overlap, half of it from each."""
+    tile = next((one for one in TILES if np.all(np.less_equal(light.shape, one))), TILES[-1])
+    lack = [max(t - side, -side % CELL[0]) for t, side in zip(tile, light.shape, strict=True)]
+    grey = np.pad(light, [(0, max(0, n)) for n in lack], "edge")
+    high, wide = (side // cell for side, cell in zip(grey.shape, CELL, strict=True))
+    found = np.empty((high, wide, NOTHING + 1), np.float32)
+    for top, above in _places(grey.shape[0], tile[0]):
+        for left, before in _places(grey.shape[1], tile[1]):
+            part = grey[top : top + tile[0], left : left + tile[1]]
+            seen = np.asarray(_probabilities(shipped().weights, jnp.asarray(part)))
+            row, column = (top + above) // CELL[0], (left + before) // CELL[1]
+            own = seen[above // CELL[0] :, before // CELL[1] :]
+            found[row : row + len(own), column : column + own.shape[1]] = own
+    return found[: -(-light.shape[0] // CELL[0]), : -(-light.shape[1] // CELL[1])]
+
+
+def _places(side: int, tile: int) -> list[tuple[int, int]]:
+    """Where tiles begin, and how much of each the one before knows better."""
+    step = tile - 2 * MARGIN
+    starts = [*range(0, side - tile, step), side - tile]
+    return [
+        (start, (before + tile - start) // 2 // CELL[0] * CELL[0] if n else 0)
+        for n, (before, start) in enumerate(zip([0, *starts], starts, strict=False))
+    ]
+
+
+def _scaled(light: UInt8[np.ndarray, "H W"]) -> Iterator[tuple[float, UInt8[np.ndarray, "h w"]]]:
+    """The picture in the sizes that it is looked at in."""
+    if light.size <= ENLARGED:
+        yield 2.0, _doubled(light)
+    scale = 1.0
+    while min(light.shape) >= LEAST and scale >= SMALLEST:
+        yield scale, light
+        high, wide = (side // 2 for side in light.shape)
+        fours = light[: 2 * high, : 2 * wide].reshape(high, 2, wide, 2).astype(np.float32)
+        light, scale = np.rint(fours.mean((1, 3))).astype(np.uint8), scale / 2
+
+
+def _doubled(light: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "h w"]:
+    """Each pixel becomes four, between it and its neighbours."""
+    made = light.astype(np.float32)
+    for axis in (0, 1):
+        before, after = (np.roll(made, by, axis) for by in (1, -1))
+        ends = [slice(None), slice(None)]
+        ends[axis] = slice(0, 1)
+        before[tuple(ends)] = made[tuple(ends)]
+        ends[axis] = slice(-1, None)
+        after[tuple(ends)] = made[tuple(ends)]
+        pair = np.stack([0.75 * made + 0.25 * before, 0.75 * made + 0.25 * after], axis + 1)
+        shape = [*made.shape]
+        shape[axis] *= 2
+        made = pair.reshape(shape)
+    return np.rint(made).astype(np.uint8)
+
+
+def lines(pixels: UInt8[np.ndarray, "H W 3"]) -> list[Line]:
+    """What is written there, from top to bottom."""
+    found: list[Line] = []
+    light = np.rint(pixels @ GREY).astype(np.uint8)
+    for scale, scaled in _scaled(light):
+        found += [_at(line, scale) for line in lines_of(cells_of(scaled))]
+    return chosen(found)
+
+
+def chosen(found: list[Line]) -> list[Line]:
+    """Of lines that were seen in several sizes the surest, from top to bottom."""
+    kept: list[Line] = []
+    for line in sorted(found, key=lambda line: -line.sure * len(line.text) ** 0.5):
+        if not any(one.covers(line) for one in kept):
+            kept.append(line)
+    return sorted(kept, key=lambda line: (line.middle, line.left))
+
+
+def _at(line: Line, scale: float) -> Line:
+    left, right, middle, high = (x / scale for x in (line.left, line.right, line.middle, line.high))
+    return replace(line, left=left, right=right, middle=middle, high=high)
+
+
+def lines_of(cells: Float[np.ndarray, "h w classes"]) -> list[Line]:
+    """The lines among letters that were spotted, a cell each; in pixels of that picture."""
+    chains: list[Chain] = []
+    for column, row, kind, p in _letters(cells):
+        near = [
+            chain
+            for chain in chains
+            if column - chain.end[0] <= APART and abs(row - chain.end[1]) <= 1
+        ]
+        if near:
+            chain = max(near, key=lambda chain: (chain.end[0], -abs(row - chain.end[1])))
+        else:
+            chain = Chain()
+            chains.append(chain)
+        chain.cells.append((column, row, kind, p))
+    found = [_line(chain) for chain in chains]
+    return [one for one in found if one is not None]
+
+
+def _letters(cells: Float[np.ndarray, "h w classes"]) -> list[Cell]:
+    """Letters and spaces from left to right."""
+    there = 1 - cells[..., NOTHING]
+    padded = np.pad(there, ((1, 1), (0, 0)))
+    peak = (there > SEEN) & (there >= padded[:-2]) & (there > padded[2:])
+    kinds = cells[..., :NOTHING].argmax(-1)
+    places = np.argwhere(peak.T).tolist()
+    return [
+        (column, row, int(kinds[row, column]), float(there[row, column])) for column, row in places
+    ]
+
+
+def _apart(cells: list[Cell]) -> list[Cell]:
+    """Those that make the line surest, none so near another one that it was seen twice."""
+    columns = [column for column, _, kind, p in cells if kind != SPACE and p > SURE]
+    advance = float(np.percentile(np.diff(columns), WIDE)) if len(columns) > 2 else 2.0
+    best: list[tuple[float, int]] = []  # of lines that end with each cell, and the cell before
+    for n, cell in enumerate(cells):
+        before = [(0.0, -1)]
+        for i, other in enumerate(cells[:n]):
+            near = TOO_NEAR * advance * (_width(other) + _width(cell)) / 2
+            near *= ALIKE_NEAR if other[2] == cell[2] else 1
+            if cell[0] - other[0] >= max(near, 1):
+                before.append((best[i][0], i))
+        gain, last = max(before)
+        best.append((gain + cell[3] - WORTH, last))
+    kept: list[Cell] = []
+    at = max(range(len(best)), key=lambda n: best[n][0], default=-1)
+    while at >= 0:
+        kept.append(cells[at])
+        at = best[at][1]
+    return kept[::-1]
+
+
+def _width(cell: Cell) -> float:
+    """As a share of what the letters of a line are apart."""
+    if cell[2] == SPACE or LETTERS[cell[2]] in NARROW:
+        return THIN
+    return SLENDER if LETTERS[cell[2]] in SLIM else 1.0
+
+
+def _line(chain: Chain) -> Line | None:
+    cells = _apart(chain.cells)
+    signs = [" " if kind == SPACE else LETTERS[kind] for *_, kind, _ in cells]
+    own = [p for *_, kind, p in cells if kind != SPACE]
+    text = " ".join(map(mended, QUOTES.sub('"', "".join(signs)).split()))
+    if not own or np.mean(own) < (SURE if len(own) > 1 else SURE_ALONE):
+        return None
+    columns, rows = [cell[0] for cell in cells], [cell[1] for cell in cells]
+    high, wide = CELL
+    left, right = columns[0] * wide, (columns[-1] + 1) * wide
+    middle = (float(np.mean(rows)) + 0.5) * high
+    return Line(text, float(np.mean(own)), float(left), float(right), middle, float(high))
+
+
+def mended(word: str) -> str:
+    """Signs that look alike taken for what the rest of the word has: case, digits or letters."""
+    clear = [sign for sign in word if sign.isalnum() and sign not in EITHER_CASE + EITHER_KIND]
+    digits = sum(sign.isdigit() for sign in clear)
+    if clear and digits == len(clear):
+        return word.translate(AS_DIGITS)
+    if not digits:
+        word = word.translate(AS_LETTERS)
+    letters = [sign for sign in clear if sign.isalpha()]
+    if letters and all(sign.isupper() for sign in letters) and len(word) > 2:
+        return word.upper()
+    first = next((n for n, sign in enumerate(word) if sign.isalpha()), 0) + 1
+    small = "".join(sign.lower() if sign in EITHER_CASE else sign for sign in word[first:])
+    return word[:first] + (small if letters else word[first:])
+
+
+@dataclass
+class Run:
+    """Writing that stays for some frames: the surest reading of it, since when."""
+
+    text: str
+    sure: float
+    seconds: float | None
+
+
+class Look:
+    """What is written on a frame, and how sure that is; not looked for where nothing changed."""
+
+    def __init__(self) -> None:
+        self.frame: UInt8[np.ndarray, "H W 3"] | None = None
+        self.found = "", 0.0
+
+    def __call__(self, frame: UInt8[np.ndarray, "H W 3"]) -> tuple[str, float]:
+        if self.frame is None or not _same(self.frame, frame):
+            self.frame, self.found = frame, text_of(lines(frame))
+        return self.found
+
+
+def written_down(
+    pieces: Iterable[Piece], name: str, look: Looked | None = None
+) -> Iterator[Words | Sound]:
+    """A line of words for each picture with writing on it; in a film, where other writing appears.
+
+    Sound and words are passed on, but for a film's times.
+    """
+    last, look = Run("", 0.0, None), look or Look()
+    for piece in pieces:
+        match piece:
+            case Words() if piece.seconds is None:
+                yield piece
+            case Picture() if piece.seconds is None:
+                if text := look(piece.pixels)[0]:
+                    yield Words(text=f"{ON}{name}: {text}", page=piece.page)
+            case Picture():
+                text, sure = look(piece.pixels)
+                if text == last.text:
+                    continue
+                if SequenceMatcher(None, text, last.text, False).ratio() >= ALIKE:
+                    last = max(last, replace(last, text=text, sure=sure), key=lambda run: run.sure)
+                    continue
+                yield from _said(last)
+                last = Run(text, sure, piece.seconds)
+            case Sound():
+                yield piece
+    yield from _said(last)
+
+
+def _said(run: Run) -> Iterator[Words]:
+    if run.text and run.seconds is not None:
+        yield Words(text=f"{clock(run.seconds)} {run.text}", seconds=run.seconds)
+
+
+def text_of(found: list[Line]) -> tuple[str, float]:
+    """All lines as one, and how sure the letters are."""
+    if not found:
+        return "", 0.0
+    text = found[0].text
+    for above, line in pairwise(found):
+        text += (" " if line.follows(above) else BREAK) + line.text
+    return text, float(np.mean([line.sure for line in found]))
+
+
+def _same(before: UInt8[np.ndarray, "H W 3"], after: UInt8[np.ndarray, "H W 3"]) -> bool:
+    """Whether nothing changed but noise."""
+    if before.shape != after.shape:
+        return False
+    apart = np.abs(before.astype(np.int16) - after).mean(-1)
+    high, wide = (side // BLOCK * BLOCK for side in apart.shape)
+    blocks = apart[:high, :wide].reshape(high // BLOCK, BLOCK, wide // BLOCK, BLOCK).mean((1, 3))
+    return bool(blocks.max(initial=0.0) < STILL)
