@@ -32,15 +32,17 @@ SMALLEST = 0.25  # of its size, in which a picture is looked at
 LEAST = 16  # pixels, each side
 TILES = (160, 256), (384, 512)  # pixels that are looked at together: two shapes to compile
 MARGIN = 32  # pixels of a tile that the next one knows better
-SEEN = 0.4  # probability that something is there, from which on a cell counts
+SEEN = 0.2  # probability that something is there, from which on a cell counts
+BESIDE = 16  # cells before one that are looked at for it
+TWICE = 1.75  # of two cells side by side with the same letter: less of both is one letter
 NARROW, THIN = frozenset("iljI1!.,:;'\"()"), 0.45  # width, of what a line's letters are apart;
 SLIM, SLENDER = frozenset("tfr"), 0.65  # of these; a space is thin
-WIDE = 70  # percentile of how far letters are apart: some were seen twice
-TOO_NEAR = 0.6  # of their widths: of two letters closer to each other one was seen twice,
-ALIKE_NEAR = 1.4  # times that of the same letter
-WORTH = 0.6  # probability from which on a letter makes its line surer
+WIDE = 60  # percentile of how far letters are apart: some were seen twice
+TOO_NEAR = 0.6  # of their widths: of two letters closer to each other one was seen twice
+WORTH, WORTH_SPACE = 0.5, 0.2  # probability from which on one makes its line surer
 APART = 9  # cells across from a letter to the next one of its line, at most
-SURE, SURE_ALONE = 0.6, 0.9  # mean probability of a line's letters; of a letter alone
+SURE, SURE_FEW = 0.6, 0.9  # mean probability of a line's letters at least, and of FEW alone
+FEW = 2
 LEADING = 1.8  # times the size of letters: lines closer than that are one text
 OVERLAP = 0.3  # share of a line that lies on another one
 ALIKE = 0.8  # of what is written, from which on it is the same, read a little otherwise
@@ -223,9 +225,21 @@ def _letters(cells: Float[np.ndarray, "h w classes"]) -> list[Cell]:
     peak = (there > SEEN) & (there >= padded[:-2]) & (there > padded[2:])
     kinds = cells[..., :NOTHING].argmax(-1)
     places = np.argwhere(peak.T).tolist()
-    return [
-        (column, row, int(kinds[row, column]), float(there[row, column])) for column, row in places
-    ]
+    found: list[Cell] = []
+    for column, row in places:
+        kind, p = int(kinds[row, column]), float(there[row, column])
+        beside = [
+            n
+            for n, (other, at, same, _) in enumerate(found[-BESIDE:], max(0, len(found) - BESIDE))
+            if other == column - 1 and abs(at - row) <= 1 and same == kind
+        ]
+        if beside and found[beside[-1]][3] + p < TWICE:  # on the edge of both
+            before = found[beside[-1]]
+            where = before[:2] if before[3] >= p else (column, row)
+            found[beside[-1]] = (*where, kind, min(1.0, before[3] + p))
+        else:
+            found.append((column, row, kind, p))
+    return sorted(found)
 
 
 def _apart(cells: list[Cell]) -> list[Cell]:
@@ -237,11 +251,11 @@ def _apart(cells: list[Cell]) -> list[Cell]:
         before = [(0.0, -1)]
         for i, other in enumerate(cells[:n]):
             near = TOO_NEAR * advance * (_width(other) + _width(cell)) / 2
-            near *= ALIKE_NEAR if other[2] == cell[2] else 1
             if cell[0] - other[0] >= max(near, 1):
                 before.append((best[i][0], i))
         gain, last = max(before)
-        best.append((gain + cell[3] - WORTH, last))
+        worth = WORTH_SPACE if cell[2] == SPACE else WORTH
+        best.append((gain + cell[3] - worth, last))
     kept: list[Cell] = []
     at = max(range(len(best)), key=lambda n: best[n][0], default=-1)
     while at >= 0:
@@ -262,7 +276,7 @@ def _line(chain: Chain) -> Line | None:
     signs = [" " if kind == SPACE else LETTERS[kind] for *_, kind, _ in cells]
     own = [p for *_, kind, p in cells if kind != SPACE]
     text = " ".join(map(mended, QUOTES.sub('"', "".join(signs)).split()))
-    if not own or np.mean(own) < (SURE if len(own) > 1 else SURE_ALONE):
+    if not own or np.mean(own) < (SURE if len(own) > FEW else SURE_FEW):
         return None
     columns, rows = [cell[0] for cell in cells], [cell[1] for cell in cells]
     high, wide = CELL
