@@ -35,7 +35,8 @@ from pollux.media.resolution import PATCH, Resolution, fitted
 ASPECTS = ((1920, 1080), (1920, 1080), (1440, 1080), (1080, 1080), (1920, 800), (1080, 1920))
 STATEMENTS = ('The {f} is "{v}"', "The {f} is {v}.", "The {f} is: {v}", "The {f} was {v}.")
 UNSEEN_STATEMENTS = ('Your {f} will be "{v}"', "Note: the {f} is now {v}")
-SMALLEST = 9  # pixels: letters on a frame
+SMALLEST = 9  # pixels: letters on a frame of at most
+USUAL = 160  # pixels across; on a larger one they are larger
 LATEST = 3_000  # seconds at which a film may begin that is a piece of a longer one
 FRAME_RATE = 24
 
@@ -315,12 +316,13 @@ def overlaid(
 ) -> Mark | None:
     """Writes a caption on a frame SCALE times its size, in lines; None where there is no room."""
     width, height = (side / SCALE for side in canvas.size)
-    size = int(rng.integers(SMALLEST + 2, 20))
+    larger = max(1, round(width / USUAL))
+    size = int(rng.integers(SMALLEST + 2, 20)) * larger
     while (lines := _lines(material, font, caption.text, size, width - 6)) is None or (
         len(lines) * size * 1.25 > height - 4
     ):
         size -= 1
-        if size < SMALLEST:
+        if size < SMALLEST * larger:
             return None
     leading = size * 1.25
     middle = min(caption.height * height, height - leading * len(lines) / 2 - 2)

@@ -31,6 +31,7 @@ CHANGED = 0.35  # of the lines have another face and size than the one above
 FANCY, PLAIN = "aenigma", 0.65  # faces of that package; share of lines in others
 ASCENT, MIDDLE = 0.95, 0.33  # of the size: from the top to the base, from there to the middle
 CAPITALISED, SIGNED = 0.75, 0.15  # words from that draw on; share of words
+ICONS = 0.5  # that there is one, or one more, behind letters
 CONTRAST = 90.0  # of 255, between letters and what is behind them
 BUSY = 30.0  # of 255: behind letters more spread asks for an outline
 GREY = np.array([0.299, 0.587, 0.114], np.float32)
@@ -253,7 +254,7 @@ def _mark(
 def background(
     art: Art, rng: np.random.Generator, height: int, width: int
 ) -> Float32[np.ndarray, "H W 3"]:
-    """Plain, a gradient, or part of a photograph; now and then with an icon on it."""
+    """Plain, a gradient, or part of a photograph; half of the time with icons on it."""
     kind = rng.random()
     if kind < 0.5 or (kind >= 0.75 and not art.photos):
         tone = rng.integers(0, 256, 3) if rng.random() < 0.6 else rng.choice([0, 255, 128, 240], 1)
@@ -273,7 +274,7 @@ def background(
         box = left, top, left + wide, top + high
         part = photo.resize((width, height), Image.Resampling.BILINEAR, box)
         canvas = np.array(part, np.float32)
-    if art.icons and rng.random() < 0.1:
+    while art.icons and rng.random() < ICONS:
         _with_icon(canvas, art, rng)
     return canvas
 

@@ -52,7 +52,8 @@ def draw(row: str, shown: Sequence[tuple[Case, dict]], directory: Path) -> Path:
 def seen(shown: Sequence[tuple[Case, dict]]) -> Image.Image:
     """Pictures side by side, with what was expected and what came below them."""
     cards = [(Image.fromarray(_picture(case, trial)), trial) for case, trial in shown]
-    font, wide, high = face(plain_face(), 0, sheets.TEXT), 330, 2 * sheets.TEXT + 10
+    font, high = face(plain_face(), 0, sheets.TEXT), 2 * sheets.TEXT + 10
+    wide = max(330, *(image.width * sheets.ENLARGED + 12 for image, _ in cards))
     rows = [cards[n : n + sheets.COLUMNS] for n in range(0, len(cards), sheets.COLUMNS)]
     tall = [max(image.height for image, _ in row) * sheets.ENLARGED + high for row in rows]
     sheet = Image.new("RGB", (wide * min(sheets.COLUMNS, len(cards)), sum(tall)), "white")
