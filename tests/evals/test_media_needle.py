@@ -216,7 +216,7 @@ def test_command(model, sources, needles, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(media_needle, "needles", lambda model, kind: needles[kind])
     monkeypatch.setattr(media_needle, "DEPTHS", 2)
     monkeypatch.setattr(needle, "DEPTHS", 2)
-    monkeypatch.setattr(media_sources, "film_source", lambda given: sources["video"])
+    monkeypatch.setattr(media_sources, "film_source", lambda given, size: sources["video"])
     out = tmp_path / "out"
 
     def call(*more):
