@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pollux import examples
-from pollux.data import corpora, drawing, facts, mixture, passages, senses, tools
+from pollux.data import corpora, drawing, facts, mixture, passages, senses, tools, writing
 from pollux.errors import RecipeError
 from pollux.train.recipe import RECIPES
 
@@ -108,7 +108,8 @@ def joined(texts, characters=4_000_000):
 
 def test_recipes_name_no_held_out_file():
     genres = {genre for recipe in RECIPES.values() for s in recipe.stages for genre in s.genres}
-    others = {*passages.SOURCES, *senses.GENRES, drawing.GENRE, "random", "languages", tools.GENRE}
+    by_rule = {drawing.GENRE, "random", "languages", tools.GENRE, writing.GENRE}
+    others = {*passages.SOURCES, *senses.GENRES, *by_rule}
     assert genres <= {*corpora.CORPORA, *others}
     named = {file for corpus in TRAINED_ON for file in corpus.files}
     assert not named & set(EVAL_ONLY)

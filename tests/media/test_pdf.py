@@ -13,6 +13,7 @@ from pollux.media.pdf import PAGE_BREAK, pages, text
 from pollux.media.piece import Picture
 from pollux.media.sample import sample
 from pollux.media.stream import pieces
+from pollux.media.view import VIEW
 from pollux.memory.place import place_of
 
 LINES = ["The river is long.", "Page {} ends here."]
@@ -103,7 +104,7 @@ def test_text_and_picture_of_each_page(report):
 def test_pages_of_any_size(tmp_path):
     boxes = [(14_400, 14_400), (14_400, 3), (1, 1), (200, 100)]
     path = write(tmp_path / "a.pdf", [["a"]] * 4, boxes=boxes)
-    drawn = [one for one in pages(Content(path=path), "medium") if isinstance(one, Picture)]
+    drawn = [one for one in pages(Content(path=path), VIEW) if isinstance(one, Picture)]
     shapes = [one.pixels.shape[:2] for one in drawn]
     assert shapes == [(128, 128), (16, 1024), (128, 128), (80, 160)]
 
