@@ -275,7 +275,7 @@ def _line(chain: Chain) -> Line | None:
     cells = _apart(chain.cells)
     signs = [" " if kind == SPACE else LETTERS[kind] for *_, kind, _ in cells]
     own = [p for *_, kind, p in cells if kind != SPACE]
-    text = " ".join(map(mended, QUOTES.sub('"', "".join(signs)).split()))
+    text = lowered(" ".join(map(mended, QUOTES.sub('"', "".join(signs)).split())))
     if not own or np.mean(own) < (SURE if len(own) > FEW else SURE_FEW):
         return None
     columns, rows = [cell[0] for cell in cells], [cell[1] for cell in cells]
@@ -299,6 +299,19 @@ def mended(word: str) -> str:
     first = next((n for n, sign in enumerate(word) if sign.isalpha()), 0) + 1
     small = "".join(sign.lower() if sign in EITHER_CASE else sign for sign in word[first:])
     return word[:first] + (small if letters else word[first:])
+
+
+def lowered(text: str) -> str:
+    """First letters that are alike in both cases small, where those of the other words are."""
+    first, *words = text.split(" ")
+    clear = [word[0] for word in words if word[:1].isalpha() and word[0] not in EITHER_CASE]
+    if not clear or any(sign.isupper() for sign in clear):
+        return text
+    alike = (
+        word[0].lower() + word[1:] if word[:1] in EITHER_CASE and word[1:].islower() else word
+        for word in words
+    )
+    return " ".join([first, *alike])
 
 
 @dataclass

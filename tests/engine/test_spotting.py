@@ -230,3 +230,10 @@ def test_enlarged_and_reduced_keep_the_light():
 )
 def test_signs_that_look_alike_are_as_their_word(seen, meant):
     assert spotting.mended(seen) == meant
+
+
+def test_first_letters_that_look_alike_are_as_those_of_their_line():
+    assert spotting.lowered("The Secret Word is here") == "The secret word is here"
+    assert spotting.lowered("Harbour Open Daily") == "Harbour Open Daily"
+    assert spotting.lowered("Open Secrets") == "Open Secrets"
+    assert spotting.lowered("") == ""
