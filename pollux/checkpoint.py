@@ -173,28 +173,28 @@ def parse(metadata: dict[str, str], path: Path) -> Config:
         if found in ALONE:
             raise WeightsError(f"{path} is no model but {ALONE[found]}")
         raise WeightsError(f"{path} holds no Pollux weights (format {found!r})")
+    return _made(metadata, path, "model", parsed)
+
+
+def _made(
+    metadata: dict[str, str], path: Path, what: str, make: Callable[[dict[str, Any]], Described]
+) -> Described:
     try:
-        return parsed(json.loads(metadata["config"]))
+        return make(json.loads(metadata["config"]))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path} describes no model this version knows ({error})") from None
+        raise WeightsError(f"{path} describes no {what} this version knows ({error})") from None
 
 
 def _parse_hand(metadata: dict[str, str], path: Path) -> Config | Picture:
     if metadata.get("format") != HAND_FORMAT:
         return parse(metadata, path)
-    try:
-        return parsed_picture(json.loads(metadata["config"])["picture"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path} describes no hand this version knows ({error})") from None
+    return _made(metadata, path, "hand", lambda described: parsed_picture(described["picture"]))
 
 
 def _parse_spotter(metadata: dict[str, str], path: Path) -> Spotter:
     if (found := metadata.get("format")) != SPOTTER_FORMAT:
         raise WeightsError(f"{path} holds no spotter (format {found!r})")
-    try:
-        return Spotter(**json.loads(metadata["config"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path} is no spotter this version knows ({error})") from None
+    return _made(metadata, path, "spotter", lambda described: Spotter(**described))
 
 
 def _check(path: Path, expected: dict[str, params.Param], found: dict[str, list[int]]) -> None:

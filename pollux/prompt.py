@@ -12,6 +12,9 @@ import numpy as np
 
 from pollux.tokenizer import Tokenizer
 
+ON = "written on "  # before a picture's name, where what is written on it is written down,
+BREAK = " / "  # and between its texts
+
 
 def part_header(tokenizer: Tokenizer, name: str) -> np.ndarray:
     """The tokens before a part's text, int32."""

@@ -249,6 +249,14 @@ class Vocabulary:
         letters = "".join(rng.choice([*"abcdefghijklmnopqrtuvwz"], int(rng.integers(2, 6))))
         return letters.upper() if rng.random() < 0.4 else letters
 
+    def file_name(self, rng: np.random.Generator, endings: Sequence[str]) -> str:
+        if rng.random() < 0.3:
+            stem = f"{self.pick(rng, ('IMG', 'clip', 'scan', 'file'))}_"
+            stem += self.digits(rng, int(rng.integers(2, 5)))
+        else:
+            stem = self.pick(rng, self.lower)
+        return f"{stem}.{self.pick(rng, endings)}"
+
     def attribute(self, rng: np.random.Generator, chinese: bool = False) -> str:
         if chinese:
             return self.pick(rng, CHINESE_ADJECTIVES) + self.pick(rng, CHINESE_NOUNS)

@@ -19,6 +19,7 @@ from pollux.config import CELL, LETTERS, NOTHING, SPACE
 from pollux.data import held_out
 from pollux.data.art import Art, Font, face, font_path, icon_image, photo_image
 from pollux.errors import RecipeError
+from pollux.media.piece import GREY, light_of
 
 SMALL, CAPITAL, DIGITS, SIGNS = LETTERS[:26], LETTERS[26:52], LETTERS[52:62], LETTERS[62:]
 UNKNOWN = -1  # of a cell: it may be taken for one thing or the other
@@ -34,7 +35,6 @@ CAPITALISED, SIGNED = 0.75, 0.15  # words from that draw on; share of words
 ICONS = 0.5  # that there is one, or one more, behind letters
 CONTRAST = 90.0  # of 255, between letters and what is behind them
 BUSY = 30.0  # of 255: behind letters more spread asks for an outline
-GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class Pages(NamedTuple):
@@ -363,5 +363,5 @@ def batch(
     if not art.fonts:
         raise RecipeError("there are no fonts to draw with: pollux data prepare")
     drawn = [page(art, rng, height, width, evaluation) for _ in range(pages)]
-    grey = np.stack([np.rint(pixels @ GREY).astype(np.uint8) for pixels, _ in drawn])
+    grey = np.stack([light_of(pixels) for pixels, _ in drawn])
     return Pages(grey, np.stack([cells for _, cells in drawn]))

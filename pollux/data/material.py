@@ -39,13 +39,7 @@ class Material:
 
     def name(self, rng: np.random.Generator, endings: Sequence[str]) -> str:
         """Of a file."""
-        vocabulary = self.kit.vocabulary
-        if rng.random() < 0.3:
-            stem = f"{vocabulary.pick(rng, ('IMG', 'clip', 'scan', 'file'))}_"
-            stem += vocabulary.digits(rng, int(rng.integers(2, 5)))
-        else:
-            stem = vocabulary.pick(rng, vocabulary.lower)
-        return f"{stem}.{vocabulary.pick(rng, endings)}"
+        return self.kit.vocabulary.file_name(rng, endings)
 
     def header(self, name: str) -> np.ndarray:
         return prompt.part_header(self.kit.tokenizer, name)

@@ -6,6 +6,7 @@ appears, behind its time (engine/spotting.py). Letters are misread now and then,
 """
 
 from dataclasses import dataclass, field
+from string import ascii_lowercase
 from typing import NamedTuple
 
 import numpy as np
@@ -13,15 +14,13 @@ import numpy as np
 from pollux import prompt
 from pollux.data import senses, skills, wording
 from pollux.data.answers import Answer
-from pollux.data.letters import SMALL
 from pollux.data.skills import Document, Kit, Stated
 from pollux.media.piece import clock
+from pollux.prompt import BREAK, ON
 
 GENRE = "writing"
 ENDS = "png", "jpg", "webp", "jpeg", "gif"
 FILM_ENDS = "mp4", "mkv", "webm", "mov"
-ON = "written on "  # before the name of a picture
-BREAK = " / "  # between texts on one picture
 STATED = 0.3  # of the lines are facts
 SEVERAL = 0.25  # of the lines are of two
 MISREAD = 0.4, 0.04  # share of the documents with letters misread, and of their letters at most
@@ -54,13 +53,13 @@ def document(kit: Kit, rng: np.random.Generator, size: int) -> Written:
     at, second = 0, int(rng.integers(3_000))
     used: set[str] = set()
     if film:
-        out.append(prompt.part_header(kit.tokenizer, _name(kit, rng, FILM_ENDS)))
+        out.append(prompt.part_header(kit.tokenizer, kit.vocabulary.file_name(rng, FILM_ENDS)))
         at = len(out[0])
     while True:
         head = clock(float(second))
         before = encode(head)
         if not film:
-            head = _name(kit, rng, ENDS)
+            head = kit.vocabulary.file_name(rng, ENDS)
             header = prompt.part_header(kit.tokenizer, head)
             before = np.concatenate([header, encode(ON + head)])
         text, fact = _text(kit, rng)
@@ -82,14 +81,6 @@ def document(kit: Kit, rng: np.random.Generator, size: int) -> Written:
     return Written(GENRE, tokens, stated, film, lines)
 
 
-def _name(kit: Kit, rng: np.random.Generator, endings: tuple[str, ...]) -> str:
-    stem = kit.vocabulary.pick(rng, kit.vocabulary.lower)
-    if rng.random() < 0.3:
-        stem = f"{kit.vocabulary.pick(rng, ('IMG', 'clip', 'scan', 'file'))}_"
-        stem += kit.vocabulary.digits(rng, int(rng.integers(2, 5)))
-    return f"{stem}.{kit.vocabulary.pick(rng, endings)}"
-
-
 def _text(kit: Kit, rng: np.random.Generator):
     """Of one picture, and the fact that it states, if it does."""
     if rng.random() < STATED:
@@ -105,14 +96,14 @@ def _words(kit: Kit, rng: np.random.Generator) -> str:
     if kind < 0.15:
         return known.digits(rng, int(rng.integers(2, 9)))
     if kind < 0.25:
-        return "".join(rng.choice(list(SMALL), int(rng.integers(3, 12))))
+        return "".join(rng.choice([*ascii_lowercase], int(rng.integers(3, 12))))
     some = [known.pick(rng, known.lower) for _ in range(int(rng.integers(1, 7)))]
     text = " ".join(some)
     return text.upper() if kind < 0.4 else text.title() if kind < 0.6 else text
 
 
 def _misread(rng: np.random.Generator, text: str, share: float) -> str:
-    other = rng.choice([*SMALL], len(text))
+    other = rng.choice([*ascii_lowercase], len(text))
     wrong = rng.random(len(text)) < share
     return "".join(
         o if w and c.isalpha() else c for c, o, w in zip(text, other, wrong, strict=True)

@@ -39,14 +39,10 @@ class Way:
     pieces: Callable[[Part], Iterator[Piece]] | None = None
     look: spotting.Looked | None = None
 
-    def decoded(self, part: Part, detail: int = 1) -> Iterator[Piece]:
+    def decoded(self, part: Part, view: View) -> Iterator[Piece]:
         if self.pieces:
             return self.pieces(part)
-        view, skip, report = (
-            replace(self.view, detail=detail),
-            self.skip_unreadable,
-            self.notes.append,
-        )
+        skip, report = self.skip_unreadable, self.notes.append
         return decoding.pieces(part, view, skip_unreadable=skip, report=report)
 
 
@@ -55,6 +51,19 @@ def is_mixed(model: Loaded, part: Part) -> bool:
     scanned = part.kind == "pdf" and not part.text
     looked_at = part.kind != "pdf" or scanned or model.config.vision is not None
     return part.content is not None and looked_at
+
+
+def is_spotted(model: Loaded, part: Part) -> bool:
+    """Whether what is written on a part is written down, for a model without eyes."""
+    return model.config.vision is None and part.kind != "audio" and is_mixed(model, part)
+
+
+def seen_by(model: Loaded, part: Part, view: View) -> View:
+    """How closely a part is looked at: a spotter is shown more, since it costs no tokens."""
+    if not is_spotted(model, part):
+        return view
+    closely = spotting.FILM_DETAIL if part.kind == "video" else spotting.DETAIL
+    return replace(view, detail=closely)
 
 
 def digest_of(model: Loaded, part: Part, view: View = VIEW) -> str:
@@ -66,8 +75,8 @@ def digest_of(model: Loaded, part: Part, view: View = VIEW) -> str:
             digest = hashlib.file_digest(file, "sha256")
     except Unreadable as error:
         raise InputError(f"{part.name} {one_line(str(error))}") from None
-    digest.update(repr(view).encode())
-    if model.config.vision is None:
+    digest.update(repr(seen_by(model, part, view)).encode())
+    if is_spotted(model, part):
         digest.update(spotting.shipped().fingerprint.encode())
     return digest.hexdigest()
 
@@ -79,13 +88,14 @@ def sequence(
 
     `marks` grow meanwhile. Raises InputError where the part turns out damaged.
     """
-    eyes, ears = model.config.vision is not None, model.config.audio is not None
+    ears = model.config.audio is not None
     waiting: list[Piece] = []  # decoded, and not yet in the sequence
 
     def perceived() -> Iterator[Piece]:
-        closely = spotting.FILM_DETAIL if part.kind == "video" else spotting.DETAIL
-        pieces = way.decoded(part, 1 if eyes else closely)
-        for piece in pieces if eyes else spotting.written_down(pieces, part.name, way.look):
+        pieces = way.decoded(part, seen_by(model, part, way.view))
+        if is_spotted(model, part):
+            pieces = spotting.written_down(pieces, part.name, way.look)
+        for piece in pieces:
             if ears or not isinstance(piece, Sound):
                 waiting.append(piece)
                 yield piece

@@ -7,7 +7,7 @@ beside one another are a line. What several sizes have seen is taken from the on
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import cache
 from importlib.resources import files
@@ -21,12 +21,11 @@ from jaxtyping import Float, UInt8
 
 from pollux import checkpoint
 from pollux.config import CELL, LETTERS, NOTHING, SPACE
-from pollux.media.piece import Picture, Piece, Sound, Words, clock
+from pollux.media.piece import Picture, Piece, Sound, Words, clock, light_of
 from pollux.model import spotter
+from pollux.prompt import BREAK, ON
 
-ON = "written on "  # before the name of a picture
 DETAIL, FILM_DETAIL = 36, 9  # times the patches that a model with eyes is shown of a picture
-BREAK = " / "  # between texts on one picture
 ENLARGED = 1 << 17  # pixels at most of a picture that is looked at in twice its size, too
 SMALLEST = 0.25  # of its size, in which a picture is looked at
 LEAST = 16  # pixels, each side
@@ -52,8 +51,6 @@ EITHER_CASE = "cosvwxzCOSVWXZ"  # letters that are alike in both
 EITHER_KIND = "0O1lI"  # digits and letters that are alike
 AS_DIGITS, AS_LETTERS = str.maketrans("OolI", "0011"), str.maketrans("01", "Ol")
 QUOTES = re.compile(r"[\"']{2,}")  # one that was seen twice
-GREY = np.array([0.299, 0.587, 0.114], np.float32)
-
 
 Looked = Callable[[np.ndarray], tuple[str, float]]  # what is written there, how sure that is
 Cell = tuple[int, int, int, float]  # column, row, class and the probability that it is there
@@ -86,17 +83,6 @@ class Line:
         shared = min(self.right, other.right) - max(self.left, other.left)
         shorter = min(self.right - self.left, other.right - other.left)
         return near and shared > OVERLAP * shorter
-
-
-@dataclass
-class Chain:
-    """A line while letters are added, in cells."""
-
-    cells: list[Cell] = field(default_factory=list)
-
-    @property
-    def end(self) -> tuple[int, int]:
-        return self.cells[-1][:2]
 
 
 @dataclass(frozen=True)
@@ -162,25 +148,18 @@ def _scaled(light: UInt8[np.ndarray, "H W"]) -> Iterator[tuple[float, UInt8[np.n
 def _doubled(light: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "h w"]:
     """Each pixel becomes four, between it and its neighbours."""
     made = light.astype(np.float32)
-    for axis in (0, 1):
-        before, after = (np.roll(made, by, axis) for by in (1, -1))
-        ends = [slice(None), slice(None)]
-        ends[axis] = slice(0, 1)
-        before[tuple(ends)] = made[tuple(ends)]
-        ends[axis] = slice(-1, None)
-        after[tuple(ends)] = made[tuple(ends)]
-        pair = np.stack([0.75 * made + 0.25 * before, 0.75 * made + 0.25 * after], axis + 1)
-        shape = [*made.shape]
-        shape[axis] *= 2
-        made = pair.reshape(shape)
+    for _ in range(2):  # down, then across
+        padded = np.pad(made, ((1, 1), (0, 0)), "edge")
+        before, after = padded[:-2], padded[2:]
+        halves = np.stack([0.75 * made + 0.25 * before, 0.75 * made + 0.25 * after], 1)
+        made = halves.reshape(-1, made.shape[1]).T
     return np.rint(made).astype(np.uint8)
 
 
 def lines(pixels: UInt8[np.ndarray, "H W 3"]) -> list[Line]:
     """What is written there, from top to bottom."""
     found: list[Line] = []
-    light = np.rint(pixels @ GREY).astype(np.uint8)
-    for scale, scaled in _scaled(light):
+    for scale, scaled in _scaled(light_of(pixels)):
         found += [_at(line, scale) for line in lines_of(cells_of(scaled))]
     return chosen(found)
 
@@ -201,19 +180,18 @@ def _at(line: Line, scale: float) -> Line:
 
 def lines_of(cells: Float[np.ndarray, "h w classes"]) -> list[Line]:
     """The lines among letters that were spotted, a cell each; in pixels of that picture."""
-    chains: list[Chain] = []
-    for column, row, kind, p in _letters(cells):
+    chains: list[list[Cell]] = []
+    for cell in _letters(cells):
+        column, row, *_ = cell
         near = [
             chain
             for chain in chains
-            if column - chain.end[0] <= APART and abs(row - chain.end[1]) <= 1
+            if column - chain[-1][0] <= APART and abs(row - chain[-1][1]) <= 1
         ]
         if near:
-            chain = max(near, key=lambda chain: (chain.end[0], -abs(row - chain.end[1])))
+            max(near, key=lambda chain: (chain[-1][0], -abs(row - chain[-1][1]))).append(cell)
         else:
-            chain = Chain()
-            chains.append(chain)
-        chain.cells.append((column, row, kind, p))
+            chains.append([cell])
     found = [_line(chain) for chain in chains]
     return [one for one in found if one is not None]
 
@@ -271,8 +249,8 @@ def _width(cell: Cell) -> float:
     return SLENDER if LETTERS[cell[2]] in SLIM else 1.0
 
 
-def _line(chain: Chain) -> Line | None:
-    cells = _apart(chain.cells)
+def _line(chain: list[Cell]) -> Line | None:
+    cells = _apart(chain)
     signs = [" " if kind == SPACE else LETTERS[kind] for *_, kind, _ in cells]
     own = [p for *_, kind, p in cells if kind != SPACE]
     text = lowered(" ".join(map(mended, QUOTES.sub('"', "".join(signs)).split())))

@@ -41,7 +41,13 @@ class Sound:
 
 
 Piece = Words | Picture | Sound
+GREY = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue: light
 LONGEST_STILL = 3600.0  # seconds without anything new; a clock that leaps further is damaged
+
+
+def light_of(pixels: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W"]:
+    """In grey."""
+    return np.rint(pixels @ GREY).astype(np.uint8)
 
 
 def clock(seconds: float) -> str:

@@ -24,7 +24,7 @@ from pollux.train import step as stepping
 from pollux.train.loss import Batch
 from pollux.train.metrics import Metrics
 from pollux.train.recipe import Recipe
-from pollux.train.run import Interruption, Keeping, check_goes_on, describe, shapes
+from pollux.train.run import Interruption, Keeping, about, check_goes_on, describe, shapes
 from pollux.train.saves import Saves, abstract, writing
 
 
@@ -105,8 +105,7 @@ def _train(
             keeping = Keeping(saves, interruption, recipe, stop_after)
             state = _run(recipe, batches, tokenizer, state, metrics, keeping)
     path = directory / f"{recipe.name}.safetensors"
-    about = {"steps": str(int(state.step)), "recipe": recipe.name, "seed": str(recipe.seed)}
-    checkpoint.save(path, state.params, recipe.config, about, drawing)
+    checkpoint.save(path, state.params, recipe.config, about(recipe, state), drawing)
     return path
 
 

@@ -5,6 +5,7 @@ import csv
 import os
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ COLUMNS = (
     "tokens_per_s",
 )
 LINE_SECONDS = 10.0  # between lines where there is no terminal for a bar
-Row = list[int | float]  # of COLUMNS
+Row = list[int | float]  # a step and what was measured at it
 
 
 class Metrics:
@@ -46,7 +47,7 @@ class Metrics:
     def __init__(self, directory: Path, recipe: Recipe, first: int):
         self.directory = directory
         self.recipe = recipe
-        self.rows: list[Row] = [row for row in read(directory / "metrics.csv") if row[0] <= first]
+        self.rows: list[Row] = kept(directory / "metrics.csv", COLUMNS, first)
         self.files = ExitStack()
         self.csv = self._open_csv(directory / "metrics.csv")
         self.board = self._open_board(directory / "tensorboard", first)
@@ -68,10 +69,7 @@ class Metrics:
 
     def _open_csv(self, path: Path):
         """A writer that goes on after the rows that are kept."""
-        beside = path.with_name(path.name + ".partial")
-        with open(beside, "w", newline="") as file:
-            csv.writer(file).writerows([COLUMNS, *self.rows])
-        os.replace(beside, path)
+        write(path, COLUMNS, self.rows)
         file = self.files.enter_context(open(path, "a", newline="", buffering=1))
         return csv.writer(file)
 
@@ -140,7 +138,19 @@ def event(step: int, **content) -> Any:
     return vars(event_pb2)["Event"](wall_time=time.time(), step=step, **content)
 
 
-def read(path: Path) -> list[Row]:
+def kept(path: Path, columns: Sequence[str], first: int) -> list[Row]:
+    """The rows up to step `first`."""
+    return [row for row in read(path, columns) if row[0] <= first]
+
+
+def write(path: Path, columns: Sequence[str], rows: list[Row]) -> None:
+    beside = path.with_name(path.name + ".partial")
+    with open(beside, "w", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+    os.replace(beside, path)
+
+
+def read(path: Path, columns: Sequence[str] = COLUMNS) -> list[Row]:
     """The rows of a metrics file; torn ones, such as the last of a killed run, are left out.
 
     What an earlier version did not measure is 0.
@@ -157,7 +167,7 @@ def read(path: Path) -> list[Row]:
             continue
         if len(line) == len(header):
             known = dict(zip(header[1:], values, strict=True))
-            rows.append([number, *(known.get(name, 0.0) for name in COLUMNS[1:])])
+            rows.append([number, *(known.get(name, 0.0) for name in columns[1:])])
     return rows
 
 

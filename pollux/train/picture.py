@@ -19,17 +19,17 @@ import optax
 import rich.console
 from jaxtyping import Array, Float, UInt8
 
-from pollux import checkpoint, params
+from pollux import checkpoint
 from pollux.config import Picture
 from pollux.data import icons
 from pollux.data.art import art
 from pollux.errors import RecipeError
 from pollux.model import picture
+from pollux.train import metrics
 from pollux.train import step as stepping
-from pollux.train.metrics import LINE_SECONDS
 from pollux.train.recipe import PictureRecipe
-from pollux.train.run import Interruption, Keeping, check_goes_on, describe
-from pollux.train.saves import Saves, abstract, writing
+from pollux.train.run import Interruption, Keeping, about, begun
+from pollux.train.saves import Saves, writing
 
 HELD_OUT = 64  # icons of the sheet at the end, whose styles and concepts training has not
 COLUMNS = ("step", "loss", "off", "edges", "used", "gradient")
@@ -88,20 +88,13 @@ def _train(recipe: PictureRecipe, directory: Path, resume: bool, stop_after: int
     directory.mkdir(parents=True, exist_ok=True)
     declared = picture.declare(recipe.config)
     with Saves(directory) as saves, Interruption() as interruption:
-        if saves.newest is None:
-            fresh = jax.jit(partial(params.initialise, declared))(jax.random.key(recipe.seed))
-            state = stepping.start(recipe, fresh)
-        else:
-            check_goes_on(directory, recipe, saves.newest, resume)
-            state = saves.restore(abstract(recipe, declared))
-        describe(directory, recipe)
+        state = begun(saves, directory, recipe, declared, resume)
         first = int(state.step)
         batches = icons.batches(drawn, recipe.rows, recipe.steps, recipe.seed, first)
         keeping = Keeping(saves, interruption, recipe, stop_after)
         state = _run(recipe, batches, state, directory, keeping)
     path = directory / f"{recipe.name}.safetensors"
-    about = {"steps": str(int(state.step)), "recipe": recipe.name, "seed": str(recipe.seed)}
-    checkpoint.save_hand(path, state.params, recipe.config, about)
+    checkpoint.save_hand(path, state.params, recipe.config, about(recipe, state))
     _sheet(path, directory / "pictures.png")
     return path
 
@@ -117,7 +110,9 @@ def _run(
     advance = jax.jit(partial(step, recipe), donate_argnums=0)
     console = rich.console.Console(highlight=False, markup=False, soft_wrap=True)
     said = time.monotonic()
-    with open(_kept(directory / "metrics.csv", int(state.step)), "a", newline="") as file:
+    path = directory / "metrics.csv"
+    metrics.write(path, COLUMNS, metrics.kept(path, COLUMNS, int(state.step)))
+    with open(path, "a", newline="") as file:
         for number, pixels in enumerate(batches, int(state.step) + 1):
             state, measures, norm = advance(state, jnp.asarray(pixels))
             if not np.isfinite([float(measures.loss), float(norm)]).all():
@@ -126,7 +121,7 @@ def _run(
                     "last checkpoint with --resume --set learning_rate=... lower"
                 )
             csv.writer(file).writerow([number, *map(float, measures), float(norm)])
-            if keeping.is_last(number) or time.monotonic() - said > LINE_SECONDS:
+            if keeping.is_last(number) or time.monotonic() - said > metrics.LINE_SECONDS:
                 said = time.monotonic()
                 console.print(
                     f"training {recipe.name}  {number}/{recipe.steps}  loss {measures.loss:.4f}  "
@@ -136,17 +131,6 @@ def _run(
             if keeping.ends(number, state):
                 break
     return state
-
-
-def _kept(path: Path, first: int) -> Path:
-    """The metrics of an earlier run up to step `first`, later ones dropped."""
-    rows = csv.reader(path.read_text().splitlines()[1:]) if path.is_file() else ()
-    kept = [row for row in rows if len(row) == len(COLUMNS) and int(row[0]) <= first]
-    beside = path.with_name(path.name + ".partial")
-    with open(beside, "w", newline="") as file:
-        csv.writer(file).writerows([COLUMNS, *kept])
-    os.replace(beside, path)
-    return path
 
 
 def _sheet(weights: Path, path: Path) -> None:

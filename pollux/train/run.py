@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pollux.errors import RecipeError, WeightsError
 from pollux.model import decoder
 from pollux.train import step as stepping
 from pollux.train.recipe import Run
-from pollux.train.saves import Saves
+from pollux.train.saves import Saves, abstract
 
 
 class Keeping:
@@ -64,6 +65,29 @@ class Interruption:
     def __exit__(self, *_) -> None:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, self.before)
+
+
+def begun(
+    saves: Saves, directory: Path, recipe: Run, declared: Any, resume: bool, given: Any = None
+) -> stepping.State:
+    """The state a run goes on from, or starts with: what is `given`, or fresh weights.
+
+    RecipeError where it may not go on.
+    """
+    if saves.newest is not None:
+        check_goes_on(directory, recipe, saves.newest, resume)
+        state = saves.restore(abstract(recipe, declared))
+    else:
+        fresh = jax.jit(partial(params.initialise, declared))
+        weights = fresh(jax.random.key(recipe.seed)) if given is None else given
+        state = stepping.start(recipe, weights)
+    describe(directory, recipe)
+    return state
+
+
+def about(recipe: Run, state: stepping.State) -> dict[str, str]:
+    """How weights came to be, as their file has it."""
+    return {"steps": str(int(state.step)), "recipe": recipe.name, "seed": str(recipe.seed)}
 
 
 def describe(directory: Path, recipe: Run) -> None:

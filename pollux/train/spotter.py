@@ -5,8 +5,6 @@ The letters are drawn while they are learnt (data/letters.py), every step other 
 say how much of it holds for a face never seen.
 """
 
-import csv
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,16 +20,17 @@ import optax
 import rich.console
 from jaxtyping import Array, Float
 
-from pollux import checkpoint, params
+from pollux import checkpoint
 from pollux.config import NOTHING, SPACE
 from pollux.data import art, letters
 from pollux.data.letters import FOLDED, UNKNOWN, Pages
 from pollux.errors import RecipeError
 from pollux.model import spotter
+from pollux.train import metrics
 from pollux.train import step as stepping
 from pollux.train.recipe import Spotting
-from pollux.train.run import Interruption, Keeping, check_goes_on, describe
-from pollux.train.saves import Saves, abstract, writing
+from pollux.train.run import Interruption, Keeping, about, begun
+from pollux.train.saves import Saves, writing
 
 COLUMNS = (
     "step",
@@ -116,22 +115,15 @@ def _train(
     directory.mkdir(parents=True, exist_ok=True)
     declared = spotter.declare(recipe.config)
     with Saves(directory) as saves, Interruption() as interruption:
-        if saves.newest is None:
-            fresh = params.initialise(declared, jax.random.key(recipe.seed))
-            begun = checkpoint.load_spotter(weights, recipe.config)[0] if weights else fresh
-            state = stepping.start(recipe, begun)
-        else:
-            check_goes_on(directory, recipe, saves.newest, resume)
-            state = saves.restore(abstract(recipe, declared))
-        describe(directory, recipe)
+        given = checkpoint.load_spotter(weights, recipe.config)[0] if weights else None
+        state = begun(saves, directory, recipe, declared, resume, given)
         progress = Progress(directory, recipe, int(state.step))
         for note in saves.notes:
             progress.say(note)
         keeping = Keeping(saves, interruption, recipe, stop_after)
         state = _run(recipe, state, progress, keeping)
     path = directory / f"{recipe.name}.safetensors"
-    about = {"steps": str(int(state.step)), "recipe": recipe.name, "seed": str(recipe.seed)}
-    checkpoint.save_spotter(path, state.params, recipe.config, about)
+    checkpoint.save_spotter(path, state.params, recipe.config, about(recipe, state))
     return path
 
 
@@ -160,7 +152,7 @@ class Progress:
 
     def __init__(self, directory: Path, recipe: Spotting, first: int):
         self.path, self.recipe = directory / "metrics.csv", recipe
-        self.rows = [row for row in _rows(self.path) if int(row[0]) <= first]
+        self.rows = metrics.kept(self.path, COLUMNS, first)
         self.console = rich.console.Console(highlight=False, markup=False, soft_wrap=True)
         self.measure = jax.jit(lambda p, seen: loss(p, seen)[1])
         self.held_out = [*batches(recipe, 0, HELD_OUT, evaluation=True)]
@@ -179,8 +171,8 @@ class Progress:
         own = np.mean(np.array(self.since, float), 0)
         other = np.mean([np.array(self.measure(learner, seen), float) for seen in self.held_out], 0)
         values = *own[:-1], *other[1:-1], speed
-        self.rows.append([str(number), *(f"{value:.5g}" for value in values)])
-        self._write()
+        self.rows.append([number, *(float(f"{value:.5g}") for value in values)])
+        metrics.write(self.path, COLUMNS, self.rows)
         self.say(
             f"training {self.recipe.name}  {number}/{self.recipe.steps}  loss {own[0]:.3f}  "
             f"letters {own[1]:.1%}, case aside {own[2]:.1%}, mistaken {own[3]:.1%}  "
@@ -188,18 +180,3 @@ class Progress:
             f"{speed:,.0f} letters/s"
         )
         self.since, self.clock = [], time.monotonic()
-
-    def _write(self) -> None:
-        beside = self.path.with_name(self.path.name + ".partial")
-        with open(beside, "w", newline="") as file:
-            csv.writer(file).writerows([COLUMNS, *self.rows])
-        os.replace(beside, self.path)
-
-
-def _rows(path: Path) -> list[list[str]]:
-    """Of an earlier part of the run; what is no row is left out."""
-    if not path.is_file():
-        return []
-    with open(path, newline="") as file:
-        rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)]
-    return [row for row in rows if row[0].isdecimal()]
