@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, Int8, UInt8
 from pollux import checkpoint
 from pollux.config import BLOCK, Config
 from pollux.engine import chunk
+from pollux.engine.terms import Pieces, pieces
 from pollux.errors import InputError, WeightsError
 from pollux.media.part import TEXT, Kind
 from pollux.memory.store import Shape
@@ -199,6 +200,11 @@ class Loaded:
         Digits are whole numbers: multiply by their scale.
         """
         return jax.jit(_survey_scan)
+
+    @cached_property
+    def pieces(self) -> Pieces:
+        """What words are made of."""
+        return pieces(self.tokenizer)
 
     @property
     def survey_scale(self) -> float:

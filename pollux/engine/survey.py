@@ -2,8 +2,8 @@
 """The passages that a question is about, when it is none that the model answers.
 
 Every token of the question finds its best match in every block of the reading; a window of two
-blocks scores their sum (model/survey.py). What is shown is where in the best windows the matches
-are.
+blocks scores their sum (model/survey.py), and that of the question's words in it, each by how rare
+it is in the reading (engine/terms.py). What is shown is where in the best windows the matches are.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from pollux.config import BLOCK
 from pollux.engine.model import Loaded
 from pollux.engine.scan import Stretch
 from pollux.engine.source import Source
+from pollux.engine.terms import Terms, terms
 from pollux.memory.place import context, place_of
 from pollux.memory.reading import Reading
 from pollux.model.survey import windows
@@ -22,6 +23,7 @@ from pollux.model.survey import windows
 AT_ONCE = 16  # tokens of the question that one pass over the keys takes
 WINDOW = 2 * BLOCK
 MARGIN = 40  # tokens around the matches that are shown
+RARE = 2.5  # nats that a nat of a rare word counts, beside those of the matches
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +36,22 @@ class Survey:
     weight: np.ndarray  # [M]
     best: np.ndarray  # [M, B], the best match in each block
     starts: np.ndarray  # int64 [B]: position of each block, ascending
+    terms: Terms
 
     def windows(self) -> np.ndarray:
-        """Scores [B] of the windows that begin with each block."""
+        """Nats [B] of the windows that begin with each block."""
         begins = np.isin(self.starts, [part.start for part in self.reading.parts])
-        return self.weight @ np.asarray(windows(self.best, begins))
+        matches = self.weight @ np.asarray(windows(self.best, begins))
+        counts = self.terms.counts()[:, self.starts // BLOCK]
+        after = np.where(begins[1:], 0, counts[:, 1:])
+        counts = counts + np.pad(after, ((0, 0), (0, 1)))
+        return matches * self.model.survey_scale + RARE * self.terms.score(counts)
+
+    def stretch(self, start: int, end: int, usual: float) -> float:
+        """Nats of the text from `start` to before `end`; `usual`: tokens of others beside it."""
+        matches = self.matches(start, end).max(1).sum() * self.model.survey_scale
+        counts = self.terms.between(start, end)[:, None]
+        return float(matches + RARE * self.terms.score(counts, (end - start) / usual)[0])
 
     def matches(self, start: int, end: int) -> np.ndarray:
         """Weighted matches [M, end - start] of every position from `start` to before `end`."""
@@ -77,6 +90,7 @@ def survey(
         weight=weight,
         best=np.maximum(np.concatenate(best, 1)[:, order] * scale[:, None], -1.0),
         starts=np.concatenate(starts)[order],
+        terms=terms(reading, model.pieces, asked, weight),
     )
 
 
@@ -100,7 +114,7 @@ def passages(found: Survey, most: int = 5) -> tuple[Source, ...]:
     chosen = chosen[:most]
     if not chosen:
         return ()
-    share = np.exp((score[chosen] - score[chosen].max()) * found.model.survey_scale)
+    share = np.exp(score[chosen] - score[chosen].max())
     return tuple(
         _source(found, int(found.starts[at]), float(weight))
         for at, weight in zip(chosen, share / share.sum(), strict=True)
@@ -117,8 +131,11 @@ def _source(found: Survey, start: int, weight: float) -> Source:
     reading, tokenizer = found.reading, found.model.tokenizer
     begin, end = _text_of(found, start)
     match = found.matches(begin, end)
-    best = match.max(1)
-    heavy = np.sort(match.argmax(1)[best >= 0.5 * best.max()]) + begin
+    at, nats = match.argmax(1) + begin, match.max(1) * found.model.survey_scale
+    rare = found.terms.within(begin, end)
+    at = np.concatenate([at, [one for one, _ in rare]]).astype(np.int64)
+    nats = np.concatenate([nats, [RARE * weight for _, weight in rare]])
+    heavy = np.sort(at[nats >= 0.5 * nats.max()])
     # A key says what came before its token.
     first, middle = (max(int(at) - 1, begin) for at in (heavy[0], heavy[len(heavy) // 2]))
     last = int(heavy[-1])

@@ -13,7 +13,7 @@ import numpy as np
 import pollux
 from pollux.config import BLOCK
 from pollux.engine.answer import question_tokens
-from pollux.engine.survey import survey
+from pollux.engine.survey import RARE, survey
 from pollux.errors import InputError
 from pollux.evals import minilm
 from pollux.media.part import Part
@@ -57,13 +57,17 @@ class PolluxIndex:
         """The passages by how well the question's tokens match in them; exactly, of the best."""
         made, model = self.respondent, self.respondent.model
         found = survey(model, self.reading, made.stretches, question_tokens(model, question))
+        words = found.terms.at
         block = np.stack([self.first // BLOCK, (self.end - 1) // BLOCK + 1], 1).ravel()
         padded = np.pad(found.best, ((0, 0), (0, 2)), constant_values=-1.0)
         roughly = found.weight @ np.maximum.reduceat(padded, block, 1)[:, ::2]
-        likely = np.argsort(-roughly, kind="stable")[:LIKELY].tolist()
-        exact = {
-            i: found.matches(int(self.first[i]), int(self.end[i])).max(1).sum() for i in likely
-        }
+        length = self.end - self.first
+        usual = float(length.mean())
+        counts = [np.searchsorted(at, self.end) - np.searchsorted(at, self.first) for at in words]
+        said = found.terms.score(np.array(counts).reshape(-1, len(length)), length / usual)
+        nats = roughly * model.survey_scale + RARE * said
+        likely = np.argsort(-nats, kind="stable")[:LIKELY].tolist()
+        exact = {i: found.stretch(int(self.first[i]), int(self.end[i]), usual) for i in likely}
         return sorted(exact, key=lambda i: -exact[i])[:SHOWN]
 
     def answers_with_passages(self, question: str) -> bool:
