@@ -23,7 +23,7 @@ from pollux.model.survey import windows
 AT_ONCE = 16  # tokens of the question that one pass over the keys takes
 WINDOW = 2 * BLOCK
 MARGIN = 40  # tokens around the matches that are shown
-RARE = 2.5  # nats that a nat of a rare word counts, beside those of the matches
+RARE = 3.0  # nats that a nat of a rare word counts, beside those of the matches
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ def survey(
         weight=weight,
         best=np.maximum(np.concatenate(best, 1)[:, order] * scale[:, None], -1.0),
         starts=np.concatenate(starts)[order],
-        terms=terms(reading, model.pieces, asked, weight),
+        terms=terms(reading, model.pieces, model.tokenizer.decode(asked)),
     )
 
 

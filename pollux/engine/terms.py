@@ -17,15 +17,19 @@ from pollux.config import BLOCK
 from pollux.memory.reading import Reading
 from pollux.tokenizer import Tokenizer
 
-WORD = re.compile(r"[^\W_\u2e80-\u9fff]+")
-HAN = re.compile(r"[\u3400-\u9fff]+")  # where words are not parted: pairs stand for them
+WORD = re.compile(r"[^\W_\u2e80-\u9fff]+")  # Han characters are no words by themselves
 FACTOR = np.uint64(1_099_511_628_211)  # of a word's hash, by letter
 PIECES = 8  # that a word is looked for in
 PART = 1 << 20  # tokens looked at together
 OFTEN = 0.2  # share of all blocks: what more of them have says nothing
 FULL = 1.5  # k1 of BM25: how soon a second mention counts for little
 LENGTH = 0.75  # b of BM25: how far more is expected of a longer stretch
-POINT = 0.5  # power of how much a word is to the point
+STOP = frozenset(
+    "a about all am an and any are as at be been but by can could did do does ever for from had "
+    "has have he her him his how i if in into is it its me my no nor not of off on or our shall "
+    "she should so some such than that the their them then there these they this those to us was "
+    "we were what when where which who whom whose why will with would you your".split()
+)  # words that say nothing of what a passage is about, however rare they are in it
 ENDINGS = "'s s es ed ing ly er ers d ment ments ion ions".split()
 LEAST_STEM = 3  # letters
 
@@ -140,47 +144,20 @@ class Terms:
         return self.rare @ (counts * (1 + FULL) / (counts + full))
 
 
-def terms(
-    reading: Reading,
-    known: Pieces,
-    asked: Integer[np.ndarray, " M"],
-    weight: Float32[np.ndarray, " M"],
-) -> Terms:
+def terms(reading: Reading, known: Pieces, question: str) -> Terms:
     """One pass over the reading's tokens; what has none of the question's letters costs nothing.
 
-    `asked`: the question's tokens, and how much each is to the point, which its words take over.
+    Of a question that is hardly of words, a Chinese one with a number in it, they hardly count.
     """
-    texts = [known.texts[token] for token in asked.tolist()]
-    text, ends = "".join(texts), np.cumsum([len(one) for one in texts])
-    words, pairs = _distinct(text, ends, weight)
+    said = WORD.findall(question.lower())
+    words = [word for word in dict.fromkeys(said) if word not in STOP]
     found = _words_in(reading, known, [forms(word) for word in words])
-    found += _pairs_in(reading, known, [*pairs])
     blocks = -(-len(reading) // BLOCK)
     having = np.array([len(np.unique(at // BLOCK)) for at in found], np.float32)
     rare = np.log(1 + (blocks - having + 0.5) / (having + 0.5)) * (having > 0)
     rare[having > OFTEN * blocks] = 0.0
-    point = np.array([*words.values(), *pairs.values()], np.float32)
-    return Terms(found, (rare * point**POINT).astype(np.float32), blocks)
-
-
-def _distinct(
-    text: str, ends: np.ndarray, weight: np.ndarray
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Words and pairs of Han characters, each once, with the most that a token of it weighs."""
-    words: dict[str, float] = {}
-    pairs: dict[str, float] = {}
-
-    def add(to: dict[str, float], start: int, end: int) -> None:
-        first, last = np.searchsorted(ends, (start, end - 1), side="right")
-        found = text[start:end]
-        to[found] = max(to.get(found, 0.0), float(weight[first : last + 1].max()))
-
-    for word in WORD.finditer(text):
-        add(words, *word.span())
-    for run in HAN.finditer(text):
-        for start in range(run.start(), run.end() - 1):
-            add(pairs, start, start + 2)
-    return words, pairs
+    share = sum(map(len, said)) / max(1, sum(map(str.isalnum, question)))
+    return Terms(found, (share * rare).astype(np.float32), blocks)
 
 
 def _words_in(reading: Reading, known: Pieces, words: list[set[str]]) -> list[np.ndarray]:
@@ -195,23 +172,6 @@ def _words_in(reading: Reading, known: Pieces, words: list[set[str]]) -> list[np
         hashes.append(found[kept])
     place, found = np.concatenate(spots), np.concatenate(hashes)
     return [place[np.isin(found, one)] for one in asked]
-
-
-def _pairs_in(reading: Reading, known: Pieces, pairs: list[str]) -> list[np.ndarray]:
-    """Where each pair of Han characters stands, in a piece or on the edge of two."""
-    spots: list[list[np.ndarray]] = [[np.zeros(0, np.int64)] for _ in pairs]
-    inside = [np.array([pair in text for text in known.texts]) for pair in pairs]
-    ends = [np.array([text.endswith(pair[0]) for text in known.texts]) for pair in pairs]
-    starts = [np.array([text.startswith(pair[1]) for text in known.texts]) for pair in pairs]
-    touched = np.any([*inside, *ends], 0) if pairs else np.zeros(len(known.texts), bool)
-    for start, tokens in _parts(reading) if pairs else ():
-        own = tokens[1:-PIECES]
-        at = np.flatnonzero(touched[own])
-        here, after = own[at], tokens[at + 2]
-        for number in range(len(pairs)):
-            there = inside[number][here] | (ends[number][here] & starts[number][after])
-            spots[number].append(at[there] + start)
-    return [np.concatenate(one) for one in spots]
 
 
 def _parts(reading: Reading) -> Iterator[tuple[int, np.ndarray]]:

@@ -9,7 +9,7 @@ import pytest
 import pollux
 from pollux.config import BLOCK
 from pollux.engine import terms as module
-from pollux.engine.terms import forms, pieces
+from pollux.engine.terms import forms, pieces, terms
 
 TEXT = """The lighthouses were painted. A painter paints; Painting is what PAINTERS do.
 repainted and paint-box (paint) "paint" paint2, unpainted. Lighthouse keeping, the keeper's keys.
@@ -26,14 +26,9 @@ def read(model, *texts):
     return model.read(*parts)
 
 
-def terms(model, known, reading, question, weight=1.0):
-    asked = model.loaded.tokenizer.encode(question)
-    return module.terms(reading, known, asked, np.full(len(asked), weight, np.float32))
-
-
 def found(model, known, reading, word):
     """What stands where the word was found, as far as letters and digits go."""
-    spots = terms(model, known, reading, word).at[0].tolist()
+    spots = terms(reading, known, word).at[0].tolist()
     texts = (model.loaded.tokenizer.decode(reading.tokens[at : at + 8]) for at in spots)
     return [re.search(r"\w+", text)[0] for text in texts]
 
@@ -47,54 +42,45 @@ def test_other_forms_are_found_and_parts_of_words_are_not(model, known):
 def test_equals_a_search_of_the_text(model, known, parts):
     reading = model.read(*parts)
     text = "\n".join(part.text for part in parts).lower()
-    for word in ("which", "other", "name", "number", "nowhere"):
+    for word in ("part", "other", "name", "number", "nowhere"):
         pattern = rf"(?<![^\W_])(?:{'|'.join(map(re.escape, sorted(forms(word))))})(?![^\W_])"
         expected = len(re.findall(pattern, text))
-        assert len(terms(model, known, reading, word).at[0]) == expected
+        assert len(terms(reading, known, word).at[0]) == expected
 
 
 def test_rare_words_weigh_more(model, known):
     lines = ["the river runs past the mill\n"] * 300
     lines[150] = "the heron stands in the river\n"
     reading = read(model, "".join(lines))
-    made = terms(model, known, reading, "Is the heron in the river, a unicorn too?")
-    words = "is the heron in river a unicorn too".split()
-    weight = dict(zip(words, made.rare, strict=True))
-    assert weight["heron"] > 2 and weight["river"] == weight["the"] == weight["unicorn"] == 0
+    made = terms(reading, known, "Is the heron in the river, a unicorn too?")
+    weight = dict(zip("heron river unicorn too".split(), made.rare, strict=True))  # no "the"
+    assert weight["heron"] > 2 and weight["river"] == weight["unicorn"] == 0
     counts = made.counts()
-    assert counts.shape == (8, made.blocks)
-    [block] = np.flatnonzero(counts[2])
+    assert counts.shape == (4, made.blocks)
+    [block] = np.flatnonzero(counts[0])
     score = made.score(counts)
     assert score.argmax() == block
     between = made.between(int(block) * BLOCK, int(block + 1) * BLOCK)
     np.testing.assert_array_equal(between, counts[:, block])
 
 
-def test_words_to_the_point_weigh_more(model, known):
-    reading = read(model, TEXT + "a quiet line of other words\n" * 60)
-    once, twice = (terms(model, known, reading, "keeper", weight) for weight in (1.0, 4.0))
-    np.testing.assert_allclose(twice.rare, 2 * once.rare)
-
-
-def test_pairs_of_han_characters(model, known):
-    text = "中国历史上的海军。国历不是历国，2008年在北京。\n"
-    reading = read(model, text * 3)
-    made = terms(model, known, reading, "中国历史2008年？")
-    size = len(made.at)
-    assert size == 4 and [len(at) for at in made.at] == [3, 3, 6, 3]  # 2008, 中国, 国历, 历史
+def test_questions_that_are_hardly_of_words(model, known):
+    reading = read(model, "2008年，在北京。\n" + "中国历史上的海军。\n" * 60)
+    few, all_ = (terms(reading, known, text) for text in ("海军在中国的历史2008？", "2008"))
+    assert len(few.at) == 1 and 0 < few.rare[0] < 0.5 * all_.rare[0]
 
 
 def test_words_on_the_edge_of_parts(model, known, monkeypatch):
     reading = read(model, TEXT * 8)
-    whole = terms(model, known, reading, "painter keeping")
+    whole = terms(reading, known, "painter keeping")
     for size in (7, 64, 101):
         monkeypatch.setattr(module, "PART", size)
-        again = terms(model, known, reading, "painter keeping")
+        again = terms(reading, known, "painter keeping")
         assert all(np.array_equal(a, b) for a, b in zip(whole.at, again.at, strict=True))
 
 
 def test_questions_without_words(model, known):
-    made = terms(model, known, read(model, TEXT), "?!")
+    made = terms(read(model, TEXT), known, "?!")
     assert made.counts().shape == (0, made.blocks)
     assert not made.score(made.counts()).any()
 
