@@ -21,9 +21,11 @@ from pollux.engine.sampling import (
     Sampling,
     choose,
     logprobs,
+    only,
     safe,
     stopped,
 )
+from pollux.engine.several import things
 from pollux.engine.source import Look, Source, cited
 from pollux.engine.survey import passages, survey
 from pollux.errors import InputError, ReadingError
@@ -70,6 +72,7 @@ class Said:
     """The answer so far."""
 
     tokens: list[int] = field(default_factory=list)
+    forced: set[int] = field(default_factory=set)  # of what was chosen: new lines it was held to
     chosen: list[Chosen] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
     recalled: list[int] = field(default_factory=list)  # where in the reading; -1 for elsewhere
@@ -166,7 +169,7 @@ class Respondent:
         control, newline = self.model.tokenizer.control, self.model.tokenizer.newline
         rng = np.random.default_rng(sampling.seed)
         made = Continuation(self.model, self.reading, self.stretches, asked, sampling.max_tokens)
-        chunk = [int(asked[-1])]
+        chunk, lines = [int(asked[-1])], things(self.model.tokenizer.decode(asked[1:-1]))
         while True:
             made.told = said.told(self.model.tokenizer, chunk)
             for index, guessed in enumerate((yield Advance(made, chunk))):
@@ -174,6 +177,9 @@ class Respondent:
                 settled = max(guessed.certainty, ends) >= self.settled
                 position = guessed if settled else (yield Recall(made, index))
                 guided = guide(said.tokens, position.logits) if guide else None
+                if not guide and self._ends_early(said, position.logits, lines):
+                    guided = only(newline, position.logits)
+                    said.forced.add(len(said.chosen))
                 if self.model.hand is not None:
                     guided = in_turn(
                         self.model, said.tokens, position.logits if guided is None else guided
@@ -208,6 +214,11 @@ class Respondent:
                         guesses = guesses[: guesses.index(newline) + 1]
                     chunk = [token, *guesses]
                     break
+
+    def _ends_early(self, said: Said, logits: np.ndarray, lines: int) -> bool:
+        """Whether the answer would end before it has so many lines."""
+        end, newline = self.model.tokenizer.control["<end>"], self.model.tokenizer.newline
+        return int(logits.argmax()) == end and said.tokens.count(newline) + 1 < lines
 
     def _piece(self, said: Said, stop: tuple[str, ...]) -> str:
         """What can be shown and is not yet; notes where a stop sequence begins."""
@@ -284,11 +295,13 @@ class Respondent:
         )
 
     def _of_text(self, said: Said) -> list[Chosen]:
-        """Not those of pictures: of codes many would do as well, and what ends one has to come."""
+        """Not what it was held to. Nor those of pictures: of codes many would do as well, and what
+        ends one has to come."""
         size, end = self.model.config.vocab_size, self.model.tokenizer.control[END]
+        own = [one for at, one in enumerate(said.chosen) if at not in said.forced]
         if self.model.hand is None:
-            return said.chosen
-        return [one for one in said.chosen if one.token < size and one.token != end]
+            return own
+        return [one for one in own if one.token < size and one.token != end]
 
 
 def pointed_at(reading: Reading, words: Sequence[int], look: Look) -> int:

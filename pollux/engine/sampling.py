@@ -8,6 +8,15 @@ import numpy as np
 from pollux.errors import InputError
 
 FORBIDDEN = np.float32(-1e30)  # the logit of what may not come
+
+
+def only(token: int, logits: np.ndarray) -> np.ndarray:
+    """Logits of that token alone."""
+    masked = np.full(len(logits), FORBIDDEN, np.float32)
+    masked[token] = 0.0
+    return masked
+
+
 STOPS = 16  # sequences at most
 ALTERNATIVES = 20  # at most
 

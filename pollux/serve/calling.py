@@ -18,7 +18,7 @@ import numpy as np
 from pollux import calls
 from pollux.calls import Parameter, Tool, Turn
 from pollux.engine.answer import Respondent
-from pollux.engine.sampling import Sampling
+from pollux.engine.sampling import Sampling, only
 from pollux.media.part import Part
 from pollux.serve import grammar, wire
 from pollux.serve.errors import invalid
@@ -242,7 +242,7 @@ class _Verdict:
 
     def __call__(self, said: Sequence[int], logits: np.ndarray) -> np.ndarray:
         self.margin = float(logits[self.call] - logits[self.none])
-        return _only(self.end, logits)
+        return only(self.end, logits)
 
 
 def writing(hub: Hub, calling: Calling, one: Function) -> Guide:
@@ -251,15 +251,9 @@ def writing(hub: Hub, calling: Calling, one: Function) -> Guide:
     inner = hub.grammars.guide(form(one, calling.turns))
 
     def guide(said: Sequence[int], logits: np.ndarray) -> np.ndarray:
-        return inner(said[1:], logits) if said else _only(begin, logits)
+        return inner(said[1:], logits) if said else only(begin, logits)
 
     return guide
-
-
-def _only(token: int, logits: np.ndarray) -> np.ndarray:
-    masked = np.full(len(logits), grammar.FORBIDDEN, np.float32)
-    masked[token] = 0.0
-    return masked
 
 
 def call_of(one: Function, text: str) -> wire.FunctionCall | None:
