@@ -4,14 +4,14 @@
 import re
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from pollux import prompt
 from pollux.config import DRAWN_CODES
-from pollux.engine import scan
+from pollux.engine import scan, several
 from pollux.engine.continuation import SETTLED, Advance, Continuation, Recall, Told
 from pollux.engine.drawing import END, Drawing, drawing, in_turn, parts
 from pollux.engine.model import Loaded
@@ -21,11 +21,9 @@ from pollux.engine.sampling import (
     Sampling,
     choose,
     logprobs,
-    only,
     safe,
     stopped,
 )
-from pollux.engine.several import things
 from pollux.engine.source import Look, Source, cited
 from pollux.engine.survey import passages, survey
 from pollux.errors import InputError, ReadingError
@@ -72,7 +70,6 @@ class Said:
     """The answer so far."""
 
     tokens: list[int] = field(default_factory=list)
-    forced: set[int] = field(default_factory=set)  # of what was chosen: new lines it was held to
     chosen: list[Chosen] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
     recalled: list[int] = field(default_factory=list)  # where in the reading; -1 for elsewhere
@@ -146,7 +143,36 @@ class Respondent:
 
     def work(self, question: str, sampling: Sampling = GREEDY, guide: Guide | None = None) -> Work:
         """The same, with what the model is to do left to whoever asks (engine/batch.py)."""
-        return self._work(question_tokens(self.model, question), sampling, guide)
+        asked = question_tokens(self.model, question)
+        if guide is None and len(each := several.questions(question)) > 1:
+            return self._each(each, asked, sampling)
+        return self._work(asked, sampling, guide)
+
+    def _each(self, questions: list[str], asked: np.ndarray, sampling: Sampling) -> Work:
+        """Questions answered after one another, a line each; `asked`: them all as one.
+
+        That is asked where the first is none that the model answers.
+        """
+        answers: list[Answer] = []
+        left = sampling.max_tokens
+        for question in questions:
+            one = replace(sampling, max_tokens=left)
+            work, begun = self._work(question_tokens(self.model, question), one, None), False
+            item = next(work)
+            while not isinstance(item, Answer):
+                if isinstance(item, str) and answers and not begun:
+                    yield "\n"
+                    begun = True
+                item = work.send((yield item))
+            if item.kind == "other" and not answers:
+                yield from self._work(asked, sampling, None)
+                return
+            if item.text:
+                answers.append(item)
+            left -= item.tokens
+            if item.finish != "end" or left < 1:
+                break
+        yield together(answers, len(asked))
 
     def _work(self, asked: np.ndarray, sampling: Sampling, guide: Guide | None) -> Work:
         began, said = time.monotonic(), Said()
@@ -169,7 +195,7 @@ class Respondent:
         control, newline = self.model.tokenizer.control, self.model.tokenizer.newline
         rng = np.random.default_rng(sampling.seed)
         made = Continuation(self.model, self.reading, self.stretches, asked, sampling.max_tokens)
-        chunk, lines = [int(asked[-1])], things(self.model.tokenizer.decode(asked[1:-1]))
+        chunk = [int(asked[-1])]
         while True:
             made.told = said.told(self.model.tokenizer, chunk)
             for index, guessed in enumerate((yield Advance(made, chunk))):
@@ -177,9 +203,6 @@ class Respondent:
                 settled = max(guessed.certainty, ends) >= self.settled
                 position = guessed if settled else (yield Recall(made, index))
                 guided = guide(said.tokens, position.logits) if guide else None
-                if not guide and self._ends_early(said, position.logits, lines):
-                    guided = only(newline, position.logits)
-                    said.forced.add(len(said.chosen))
                 if self.model.hand is not None:
                     guided = in_turn(
                         self.model, said.tokens, position.logits if guided is None else guided
@@ -214,11 +237,6 @@ class Respondent:
                         guesses = guesses[: guesses.index(newline) + 1]
                     chunk = [token, *guesses]
                     break
-
-    def _ends_early(self, said: Said, logits: np.ndarray, lines: int) -> bool:
-        """Whether the answer would end before it has so many lines."""
-        end, newline = self.model.tokenizer.control["<end>"], self.model.tokenizer.newline
-        return int(logits.argmax()) == end and said.tokens.count(newline) + 1 < lines
 
     def _piece(self, said: Said, stop: tuple[str, ...]) -> str:
         """What can be shown and is not yet; notes where a stop sequence begins."""
@@ -295,13 +313,29 @@ class Respondent:
         )
 
     def _of_text(self, said: Said) -> list[Chosen]:
-        """Not what it was held to. Nor those of pictures: of codes many would do as well, and what
-        ends one has to come."""
+        """Not those of pictures: of codes many would do as well, and what ends one has to come."""
         size, end = self.model.config.vocab_size, self.model.tokenizer.control[END]
-        own = [one for at, one in enumerate(said.chosen) if at not in said.forced]
         if self.model.hand is None:
-            return own
-        return [one for one in own if one.token < size and one.token != end]
+            return said.chosen
+        return [one for one in said.chosen if one.token < size and one.token != end]
+
+
+def together(answers: Sequence[Answer], question_tokens: int) -> Answer:
+    """One answer of several lines; as sure as the least sure of them."""
+    text, kinds = "\n".join(one.text for one in answers), {one.kind for one in answers}
+    return Answer(
+        text=text,
+        kind="unsure" if "unsure" in kinds else "answer" if "answer" in kinds else "absent",
+        sources=tuple(source for one in answers for source in one.sources),
+        places=tuple(place for one in answers for place in one.places),
+        probability=min(one.probability for one in answers),
+        chosen=tuple(chosen for one in answers for chosen in one.chosen),
+        tokens=sum(one.tokens for one in answers),
+        question_tokens=question_tokens,
+        finish=answers[-1].finish,
+        seconds=sum(one.seconds for one in answers),
+        parts=parts(text, ()),
+    )
 
 
 def pointed_at(reading: Reading, words: Sequence[int], look: Look) -> int:

@@ -1,30 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many things a question asks for at once: a line of the answer for each.
+"""Several things asked for in one question are asked for one by one.
 
-Spark learnt to answer such questions a line each, and where to stop it learnt as a leaning only. A
-list is plain to see, so it is counted: no answer ends before it has as many lines.
+Spark was trained to answer such questions a line each; where to go on and where to stop it learnt
+as a leaning only. A list is plain to see, and each of its things is a question that spark knows.
 """
 
 import re
 
-ASKS = re.compile(r"\s*what (?:is|are|was|were) (.+?)(?:\?|$)", re.I | re.S)
+ASKS = re.compile(r"\s*what (?:is|are|was|were) (?P<things>.+?)(?P<rest>\?.*|$)", re.I | re.S)
 PHRASES = re.compile(r"(?:,? and|,) +(?=the\b)", re.I)
-LISTED = re.compile(r"\b(?:for|of) (?!the\b)(\S+(?: \S+)?(?:, \S+(?: \S+)?)*,? and \S+)", re.I)
+NAME = r"[^\s,?]+(?: (?-i:[A-Z])[^\s,?]*)*"
+LISTED = re.compile(
+    r"\s*what are (?P<all>all )?(?P<kind>the .*?)(?P<plural>\w+s) (?P<of>for|of) "
+    rf"(?P<names>{NAME}(?:, {NAME})*,? and {NAME})(?P<rest>.*)",
+    re.I | re.S,
+)
+CHINESE = re.compile(r"\s*(?P<things>[^？?]+?)(?:分别|各)?(?P<rest>是(?:什么|多少|谁)[？?]?\s*)")
 COMMON = frozenset("the a an of for and in on at to is are was were all".split())
-MOST = 32  # lines
+MOST = 64  # things
 
 
-def things(question: str) -> int:
-    """1 where there is no list: of like phrases, "the X number and the Y number", or of names."""
-    found = ASKS.match(question)
-    if not found:
-        return 1
-    first, *others = (_words(phrase) for phrase in PHRASES.split(found[1]))
-    if others:
-        return min(1 + len(others), MOST) if all(first & other for other in others) else 1
-    plural = re.match(r"\s*what are\b", question, re.I)
-    names = LISTED.search(found[1]) if plural else None
-    return min(len(re.split(r",? and |, ", names[1])), MOST) if names else 1
+def questions(question: str) -> list[str]:
+    """One for each thing of its list; the question itself where it has none.
+
+    "What is the X number and the Y number?" lists phrases that are alike, "What are the numbers for
+    X and Y?" lists names. In Chinese each thing is something's.
+    """
+    if listed := LISTED.fullmatch(question):
+        names = re.split(r",? and |, ", listed["names"])
+        begins = f"What is {listed['kind']}{singular(listed['plural'])} {listed['of']} "
+        return [begins + name + listed["rest"] for name in names[:MOST]]
+    if chinese := CHINESE.fullmatch(question):
+        phrases = re.split("、|以?及|和|与", chinese["things"])
+        alike = all(re.fullmatch(".+的.+", phrase) for phrase in phrases)
+        return [phrase + chinese["rest"] for phrase in phrases] if alike else [question]
+    if not (asks := ASKS.fullmatch(question)):
+        return [question]
+    phrases = PHRASES.split(asks["things"])
+    first, *others = map(_words, phrases)
+    if not others or len(phrases) > MOST or not all(first & other for other in others):
+        return [question]
+    return [f"What is {phrase}{asks['rest']}" for phrase in phrases]
+
+
+def singular(word: str) -> str:
+    for ending, one in (("ies", "y"), ("sses", "ss"), ("xes", "x"), ("s", "")):
+        if word.endswith(ending):
+            return word.removesuffix(ending) + one
+    return word
 
 
 def _words(phrase: str) -> set[str]:
