@@ -9,7 +9,7 @@ print(answer.text, *answer.sources)
 """
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pollux.engine import model as engine
@@ -32,7 +32,7 @@ from pollux.errors import (
     WeightsError,
 )
 from pollux.media.inputs import open_parts
-from pollux.media.part import Kind, Part
+from pollux.media.part import KINDS, Part
 from pollux.media.view import VIEW, View
 from pollux.memory.place import Place
 from pollux.memory.reading import Reading
@@ -83,7 +83,7 @@ class Model:
         `view`: how closely and how often pictures, sound and film are looked at.
         """
         path = Path(save) if save else None
-        parts = parts_of(inputs, self.loaded.kinds)
+        parts = parts_of(inputs)
         return reader.read(self.loaded, parts, path, report, update, view=view)
 
     def replace(self, reading: Reading, span: tuple[int, int], text: str) -> Reading:
@@ -149,7 +149,7 @@ class Model:
         return self._respondent
 
 
-def parts_of(inputs: Sequence[str | Path | Part], kinds: Collection[Kind]) -> Iterator[Part]:
+def parts_of(inputs: Sequence[str | Path | Part]) -> Iterator[Part]:
     """`Part`s as they are, files and directories opened; InputError when there is nothing."""
     if not inputs:
         raise InputError("nothing to read; name a file, a directory or a Part")
@@ -157,7 +157,7 @@ def parts_of(inputs: Sequence[str | Path | Part], kinds: Collection[Kind]) -> It
         together = list(group)
         parts = [one for one in together if isinstance(one, Part)]
         named = [one for one in together if not isinstance(one, Part)]
-        yield from parts or open_parts(named, kinds=kinds)
+        yield from parts or open_parts(named, kinds=KINDS)
 
 
 def load(weights: str | Path | None = None) -> Model:

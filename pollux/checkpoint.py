@@ -21,13 +21,15 @@ import safetensors
 import safetensors.numpy
 
 from pollux import params
-from pollux.config import Config, Picture, Spotter, described, parsed, parsed_picture
+from pollux.config import Config, Listener, Picture, Spotter, described, parsed, parsed_picture
 from pollux.errors import SpaceError, WeightsError
-from pollux.model import decoder, picture, spotter
+from pollux.model import decoder, listener, picture, spotter
 
-FORMAT, SPOTTER_FORMAT, HAND_FORMAT = "pollux-1", "pollux-spotter-1", "pollux-hand-1"
+FORMAT, HAND_FORMAT = "pollux-1", "pollux-hand-1"
+SPOTTER_FORMAT, LISTENER_FORMAT = "pollux-spotter-1", "pollux-listener-1"
 ALONE = {
     SPOTTER_FORMAT: "a spotter: it finds letters in pictures",
+    LISTENER_FORMAT: "a listener: it hears words in sound",
     HAND_FORMAT: "a hand alone: `pollux train draw --hand` begins with it",
 }
 HAND = "picture."  # begins the names of what draws: no part of the decoder
@@ -54,6 +56,13 @@ def save_spotter(
 ) -> None:
     """The same for what finds letters in pictures."""
     _write(path, _arrays(weights), SPOTTER_FORMAT, asdict(config), about)
+
+
+def save_listener(
+    path: Path, weights: listener.Listener, config: Listener, about: dict[str, str]
+) -> None:
+    """The same for what hears words in sound."""
+    _write(path, _arrays(weights), LISTENER_FORMAT, asdict(config), about)
 
 
 def save_hand(path: Path, hand: picture.Picture, config: Picture, about: dict[str, str]) -> None:
@@ -100,10 +109,30 @@ def load_spotter(
 
     WeightsError where it is of other dimensions than those expected.
     """
-    config, arrays, digest = _read(path, _parse_spotter, lambda own: _named(spotter.declare(own)))
+    return _load_alone(path, expected, Spotter, SPOTTER_FORMAT, spotter.declare)
+
+
+def load_listener(
+    path: Path, expected: Listener | None = None
+) -> tuple[listener.Listener, Listener, str]:
+    """What hears words in sound, likewise."""
+    return _load_alone(path, expected, Listener, LISTENER_FORMAT, listener.declare)
+
+
+def _load_alone(
+    path: Path, expected: Any, kind: Any, form: str, declare: Callable[[Any], Any]
+) -> tuple[Any, Any, str]:
+    name = kind.__name__.lower()
+
+    def parse(metadata: dict[str, str], path: Path) -> Any:
+        if (found := metadata.get("format")) != form:
+            raise WeightsError(f"{path} holds no {name} (format {found!r})")
+        return _made(metadata, path, name, lambda described: kind(**described))
+
+    config, arrays, digest = _read(path, parse, lambda own: _named(declare(own)))
     if expected not in (None, config):
-        raise WeightsError(f"{path} is a spotter of {config}, not {expected}: name another")
-    return _filled(spotter.declare(config), arrays), config, digest[:16]
+        raise WeightsError(f"{path} is a {name} of {config}, not {expected}: name another")
+    return _filled(declare(config), arrays), config, digest[:16]
 
 
 def load_hand(path: Path) -> tuple[picture.Picture, Picture]:
@@ -189,12 +218,6 @@ def _parse_hand(metadata: dict[str, str], path: Path) -> Config | Picture:
     if metadata.get("format") != HAND_FORMAT:
         return parse(metadata, path)
     return _made(metadata, path, "hand", lambda described: parsed_picture(described["picture"]))
-
-
-def _parse_spotter(metadata: dict[str, str], path: Path) -> Spotter:
-    if (found := metadata.get("format")) != SPOTTER_FORMAT:
-        raise WeightsError(f"{path} holds no spotter (format {found!r})")
-    return _made(metadata, path, "spotter", lambda described: Spotter(**described))
 
 
 def _check(path: Path, expected: dict[str, params.Param], found: dict[str, list[int]]) -> None:

@@ -48,8 +48,8 @@ app.command("serve")(serving.serve)
 console = terminal.console
 
 GIVEN = typer.Argument(
-    help="Files and directories (text, code, PDF, writing on pictures and in films; sound, with "
-    "weights that hear), - for standard input, or saved readings."
+    help="Files and directories (text, code, PDF, writing on pictures and in films, English spoken "
+    "in recordings and films), - for standard input, or saved readings."
 )
 Inputs = Annotated[list[Path], GIVEN]
 MaybeInputs = Annotated[list[Path] | None, GIVEN]
@@ -83,11 +83,11 @@ def read_command(
     """Read files once and save the reading: a directory of about 134 bytes a token."""
     from pollux.engine import reader
     from pollux.media.inputs import open_parts
+    from pollux.media.part import KINDS
 
     view = view_of(media_resolution, fps, start, end)
     model = loaded(weights)
-    kinds = model.loaded.kinds
-    parts = open_parts(inputs, kinds=kinds, skip_unreadable=skip_unreadable)
+    parts = open_parts(inputs, kinds=KINDS, skip_unreadable=skip_unreadable)
     kept = 0
     with terminal.reading_progress() as report:
 
@@ -324,6 +324,8 @@ def plan_command(
     config, number, parts = report.asked(what or [], tokens)
     chosen = machine_of(machine)
     if measure:
+        from pollux.bench.speed import measured
+
         chosen = measured(chosen)
     steps = report.Steps(chunk=reader.CHUNK, at_once=scan.AT_ONCE)
     made = report.plan(
@@ -340,21 +342,11 @@ def plan_command(
     rich.console.Console().print(table)
 
 
-def measured(machine: Any) -> Any:
-    """The machine with the speed it reads at now, which takes some seconds."""
-    from pollux.bench.speed import reading_flops
-    from pollux.plan.machine import size
-
-    if machine.name != "this machine":
-        raise InputError("only this machine can be measured; leave --measure or --machine out")
-    flops = reading_flops()
-    basis = f"{size(flops, 'FLOP')}/s, measured now"
-    return dataclasses.replace(machine, flops=flops, basis=basis)
-
-
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="spark, senses, draw, spotter, picture or tiny.")],
+    recipe: Annotated[
+        str, typer.Argument(help="spark, senses, draw, spotter, listener, picture or tiny.")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Directory of the run; by default runs/RECIPE.")
     ] = None,
@@ -373,10 +365,11 @@ def train(
     """Train by a recipe (pollux/train/recipe.py).
 
     Public data is taken from the directory in POLLUX_DATA. The recipe spotter needs none: it
-    learns to find letters in pictures that it draws.
+    learns to find letters in pictures that it draws. The recipe listener learns to hear words.
     """
     loop, recipes = training()
-    known = {**recipes.RECIPES, **{one.name: one for one in (recipes.SPOTTER, recipes.PICTURE)}}
+    others = recipes.SPOTTER, recipes.LISTENER, recipes.PICTURE
+    known = {**recipes.RECIPES, **{one.name: one for one in others}}
     if recipe not in known:
         raise RecipeError(f"no recipe {recipe!r}; there are {', '.join(known)}")
     directory = out or Path("runs") / recipe
@@ -388,10 +381,11 @@ def train(
             shown = f"curves in {directory}/loss.png, {shown}"
         elif hand:
             raise RecipeError(f"{recipe} has no image codes: leave --hand out")
-        elif isinstance(chosen, recipes.Spotting):
-            from pollux.train import spotter
+        elif isinstance(chosen, recipes.Alone):
+            from pollux.train import listener, spotter
 
-            path = spotter.train(chosen, directory, resume=resume, weights=weights)
+            train = spotter.train if isinstance(chosen, recipes.Spotting) else listener.train
+            path = train(chosen, directory, resume=resume, weights=weights)
         elif weights:
             raise RecipeError(f"{recipe} begins afresh: leave --weights out")
         else:
@@ -422,6 +416,19 @@ def tokenizer(
     )
 
 
+@app.command()
+def lexicon(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write it.")],
+) -> None:
+    """Count the words of a listener's lexicon, in public texts and in recordings for training."""
+    training()
+    from pollux.tokenizer import Tokenizer
+    from pollux.train import lexicon as counting
+
+    made = counting.made(Tokenizer.load(), output)
+    typer.echo(f"{output}: {len(made.words):,} words, {len(made.pairs):,} pairs")
+
+
 def training() -> tuple[Any, Any]:
     """The training modules; RecipeError when their extra is not installed."""
     try:
@@ -447,6 +454,7 @@ def opened(model: Any, inputs: list[Path], view: View = VIEW, skip_unreadable: b
     from pollux import Part, Reading
     from pollux.engine import shelf
     from pollux.media.inputs import open_parts
+    from pollux.media.part import KINDS
 
     if not inputs:
         return model.read(Part(name="prompt", kind="text"))
@@ -454,8 +462,7 @@ def opened(model: Any, inputs: list[Path], view: View = VIEW, skip_unreadable: b
     files = [path for path in inputs if path not in saved]
     readings = [model.open(*saved)] if saved else []
     if files:
-        kinds = model.loaded.kinds
-        opening = open_parts(files, kinds=kinds, skip_unreadable=skip_unreadable)
+        opening = open_parts(files, kinds=KINDS, skip_unreadable=skip_unreadable)
         held = list(opening)  # standard input can be read only once
         with terminal.reading_progress() as report:
             reading, _ = shelf.read_or_open(

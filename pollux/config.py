@@ -19,6 +19,7 @@ LETTERS = (  # that a spotter tells apart
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789" + ".,:;!?'\"()-&/@#+%$"
 )
 SPACE, NOTHING = len(LETTERS), len(LETTERS) + 1  # what else it says
+SPOKEN = " 'abcdefghijklmnopqrstuvwxyz"  # that a listener tells apart
 DRAWN_SIDE = 64  # pixels, each side of a picture that is drawn
 DRAWN_GRID = 8  # codes, each side of it
 DRAWN_CODES = DRAWN_GRID * DRAWN_GRID
@@ -106,6 +107,25 @@ class Spotter:
 
     def __post_init__(self):
         _check_counts(self, zero=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """What hears words in sound: `layers` of `channels`, each `width` tokens of sound long."""
+
+    channels: int = 256
+    layers: int = 10
+    width: int = 9
+
+    def __post_init__(self):
+        _check_counts(self, zero=())
+        if self.width % 2 == 0:
+            raise WeightsError(f"width {self.width} must be odd: as much before as behind")
+
+    @property
+    def reach(self) -> int:
+        """Tokens of sound before and behind one that it hears."""
+        return 1 + self.layers * (self.width // 2)
 
 
 @dataclass(frozen=True, kw_only=True)

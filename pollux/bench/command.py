@@ -193,7 +193,10 @@ def media(
     repeats: Annotated[int, typer.Option(help="Runs of each; the fastest is shown.")] = 3,
     output: Output = None,
 ) -> None:
-    """Decoding of images, sound, film and PDF, in the tokens they come to and times real time."""
+    """Decoding of images, sound, film and PDF, in the tokens they come to and times real time.
+
+    The last column: until what is written and said in them is text, and times real time.
+    """
     from pollux.bench import media as bench
     from pollux.bench.machine import machine
     from pollux.media.resolution import Resolution
@@ -201,7 +204,8 @@ def media(
 
     view = View(resolution=cast(Resolution, resolution), fps=fps)
     table = rich.table.Table(
-        "file", "kind", "tokens", "tok/s", "pictures/s", "x real time", "CPU s"
+        rich.table.Column("file", no_wrap=True),
+        *("kind", "tokens", "tok/s", "pictures/s", "x real", "as text"),
     )
     found = bench.bench_media(files or [], view, repeats)
     for row in found:
@@ -212,7 +216,8 @@ def media(
             f"{row.tokens_per_second:,.0f}",
             f"{row.pictures / row.seconds:,.1f}" if row.pictures else "",
             f"{row.times_real:,.0f}" if row.played else "",
-            f"{row.cpu_seconds:.2f}",
+            f"{row.written_seconds:.2f} s"
+            + (f", {row.played / row.written_seconds:,.0f} x" if row.played else ""),
         )
     console.print(table)
     console.print(str(machine(bench.PACKAGES)))

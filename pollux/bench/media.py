@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast media are decoded, in the tokens that they come to: reading must not wait for it."""
+"""How fast media are decoded, in the tokens that they come to: reading must not wait for it.
+
+And how fast they become what spark reads: decoded, looked at, listened to, written down as text.
+"""
 
 import dataclasses
 import json
@@ -15,7 +18,10 @@ import av
 import numpy as np
 from PIL import Image
 
+import pollux
 from pollux.bench.machine import machine
+from pollux.engine.media import Way, sequence
+from pollux.engine.model import Loaded
 from pollux.media.inputs import open_parts
 from pollux.media.mel import RATE, TOKEN_FRAMES
 from pollux.media.part import MEDIA, Part
@@ -33,7 +39,10 @@ PACKAGES = ("pollux", "av", "pillow", "pypdfium2", "numpy")
 
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
-    """`seconds` and `cpu_seconds` it took; `played`: seconds of sound or film, else 0."""
+    """`seconds` and `cpu_seconds` it took; `played`: seconds of sound or film, else 0.
+
+    `written_seconds`: until all that is written and said in it is text, decoding included.
+    """
 
     name: str
     kind: str
@@ -42,6 +51,7 @@ class Decoded:
     tokens: int
     seconds: float
     cpu_seconds: float
+    written_seconds: float
 
     @property
     def tokens_per_second(self) -> float:
@@ -54,32 +64,40 @@ class Decoded:
 
 def bench_media(paths: Sequence[Path], view: View, repeats: int = 3) -> list[Decoded]:
     """Of each part the fastest of `repeats`; of samples made for it where no path is given."""
-    tokenizer = Tokenizer.load()
+    model = pollux.load().loaded
+    found = []
     with samples(paths) as files:
-        return [
-            min((decode(part, view, tokenizer) for _ in range(repeats)), key=lambda d: d.seconds)
-            for part in open_parts(files, kinds=MEDIA)
-            if part.kind in MEDIA
-        ]
+        for part in open_parts(files, kinds=MEDIA):
+            if part.kind in MEDIA:
+                runs = [decode(part, view, model) for _ in range(repeats)]
+                written = min(run.written_seconds for run in runs)  # the first one compiles
+                best = min(runs, key=lambda run: run.seconds)
+                found.append(dataclasses.replace(best, written_seconds=written))
+    return found
 
 
-def decode(part: Part, view: View, tokenizer: Tokenizer) -> Decoded:
-    """All of a part, its pieces dropped as they come."""
+def decode(part: Part, view: View, model: Loaded) -> Decoded:
+    """All of a part, its pieces dropped as they come; then once more, as spark reads it."""
     pictures, played, tokens = 0, 0.0, 0
     began, cpu_began = time.perf_counter(), time.process_time()
     for piece in pieces(part, view):
         pictures += isinstance(piece, Picture)
-        tokens += tokens_of(piece, tokenizer)
+        tokens += tokens_of(piece, model.tokenizer)
         if part.kind in ("audio", "video"):
             played = (piece.seconds or 0.0) + 1.0 - view.start
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
+    began = time.perf_counter()
+    for _ in sequence(model, part, Way(view=view), 0, []):
+        pass
     return Decoded(
         name=part.name,
         kind=part.kind,
         pictures=pictures,
         played=played,
         tokens=tokens,
-        seconds=time.perf_counter() - began,
-        cpu_seconds=time.process_time() - cpu_began,
+        seconds=seconds,
+        cpu_seconds=cpu_seconds,
+        written_seconds=time.perf_counter() - began,
     )
 
 

@@ -99,9 +99,10 @@ class Clip:
 
 
 def plain(text: str) -> str:
-    """As it is heard: small letters, no punctuation but apostrophes within words."""
+    """As it is heard: small letters, digits as words, no punctuation but apostrophes in words."""
     words = re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text.lower())
-    return " ".join(words).replace("’", "'")
+    said = (DIGITS[int(word)] if re.fullmatch("[0-9]", word) else word for word in words)
+    return " ".join(said).replace("’", "'")
 
 
 def clips(name: str, evaluation: bool = False) -> list[Clip]:

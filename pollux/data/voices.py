@@ -28,7 +28,7 @@ _ESPEAK = (
 ).split()
 _FLITE = "kal16 rms slt".split()
 VOICES = (*(f"espeak-ng:{voice}" for voice in _ESPEAK), *(f"flite:{voice}" for voice in _FLITE))
-WORDS, SENTENCES, FACTS = 300, 80, 80  # of each voice
+WORDS, SENTENCES, FACTS = 400, 400, 120  # of each voice
 STATEMENTS = (
     "the {f} is {v}",
     "remember that the {f} is {v}",

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pollux.config import MEL_OWN
-from pollux.engine import spotting
+from pollux.engine import listening, spotting
 from pollux.engine.chunk import Seen, no_media
 from pollux.engine.model import Loaded
 from pollux.errors import InputError
@@ -19,10 +19,11 @@ from pollux.media import stream as decoding
 from pollux.media.limits import Unreadable
 from pollux.media.mel import SECOND
 from pollux.media.part import Part, one_line
-from pollux.media.piece import Picture, Piece, Sound
+from pollux.media.piece import Picture, Piece, Sound, Words
 from pollux.media.view import VIEW, View
 from pollux.memory.manifest import Mark
 
+HEARD = "audio", "video"
 STEP = 1000 * MEL_OWN // SECOND  # milliseconds that a token of sound lasts
 
 
@@ -58,6 +59,11 @@ def is_spotted(model: Loaded, part: Part) -> bool:
     return model.config.vision is None and part.kind != "audio" and is_mixed(model, part)
 
 
+def is_heard(model: Loaded, part: Part) -> bool:
+    """Whether what is said in a part is written down, for a model without ears."""
+    return model.config.audio is None and part.content is not None and part.kind in HEARD
+
+
 def seen_by(model: Loaded, part: Part, view: View) -> View:
     """How closely a part is looked at: a spotter is shown more, since it costs no tokens."""
     if not is_spotted(model, part):
@@ -78,6 +84,8 @@ def digest_of(model: Loaded, part: Part, view: View = VIEW) -> str:
     digest.update(repr(seen_by(model, part, view)).encode())
     if is_spotted(model, part):
         digest.update(spotting.shipped().fingerprint.encode())
+    if is_heard(model, part):
+        digest.update(listening.shipped().fingerprint.encode())
     return digest.hexdigest()
 
 
@@ -88,28 +96,29 @@ def sequence(
 
     `marks` grow meanwhile. Raises InputError where the part turns out damaged.
     """
-    ears = model.config.audio is not None
     waiting: list[Piece] = []  # decoded, and not yet in the sequence
 
     def perceived() -> Iterator[Piece]:
         pieces = way.decoded(part, seen_by(model, part, way.view))
         if is_spotted(model, part):
             pieces = spotting.written_down(pieces, part.name, way.look)
+        if is_heard(model, part):
+            pieces = listening.written_down(pieces)
         for piece in pieces:
-            if ears or not isinstance(piece, Sound):
-                waiting.append(piece)
-                yield piece
+            waiting.append(piece)
+            yield piece
 
     for one in stream(model.tokenizer, perceived()):
-        mark(marks, waiting.pop(0), at, is_begun=bool(one.mel_at[0] >= 0))
+        mark(marks, waiting.pop(0), at, len(one.ids), is_begun=bool(one.mel_at[0] >= 0))
         at += len(one.ids)
         yield one
 
 
-def mark(marks: list[Mark], piece: Piece, at: int, is_begun: bool) -> None:
-    """Adds what a piece at token `at` shows, unless it follows from the last mark.
+def mark(marks: list[Mark], piece: Piece, at: int, size: int, is_begun: bool) -> None:
+    """Adds what a piece of `size` tokens, the first at `at`, shows.
 
-    `is_begun`: sound that goes on, without a marker in front.
+    Nothing where it follows from the last mark. `is_begun`: sound that goes on, without a marker in
+    front.
     """
     milliseconds = -1 if piece.seconds is None else round(1000 * piece.seconds)
     if isinstance(piece, Sound):
@@ -120,13 +129,15 @@ def mark(marks: list[Mark], piece: Piece, at: int, is_begun: bool) -> None:
             marks.append(Mark(at, milliseconds, STEP, -1, -1))
         return
     page = -1 if piece.page is None else piece.page
-    frame = -1
+    frame, step = -1, 0
+    if isinstance(piece, Words) and piece.ends is not None and piece.seconds is not None:
+        step = round(1000 * (piece.ends - piece.seconds) / size)
     if isinstance(piece, Picture):
         frame = -1 if piece.frame is None else piece.frame
         # The words before a picture, a second's or a page's, are its label.
         if marks and marks[-1] == Mark(marks[-1].at, milliseconds, 0, -1, page):
             at = marks.pop().at
-    marks.append(Mark(at, milliseconds, 0, frame, page))
+    marks.append(Mark(at, milliseconds, step, frame, page))
 
 
 def seen(model: Loaded, media: Sequence[Interleaved], nothing: Seen) -> Seen:

@@ -17,7 +17,6 @@ from pollux.config import BLOCK, Config
 from pollux.engine import chunk
 from pollux.engine.terms import Pieces, pieces
 from pollux.errors import InputError, WeightsError
-from pollux.media.part import TEXT, Kind
 from pollux.memory.store import Shape
 from pollux.model import answer, decoder, picture, read, survey
 from pollux.ops import quant
@@ -130,13 +129,6 @@ class Loaded:
     @property
     def shape(self) -> Shape:
         return Shape(key_dim=self.config.key_dim, value_dim=self.config.value_dim)
-
-    @property
-    def kinds(self) -> frozenset[Kind]:
-        """The parts that it can read. Without eyes it reads what is written on pictures."""
-        seen: frozenset[Kind] = frozenset(("image", "video"))
-        heard: frozenset[Kind] = frozenset(("audio",) if self.config.audio else ())
-        return TEXT | seen | heard
 
     @property
     def senses(self) -> bool:

@@ -21,10 +21,8 @@ from pollux.engine import media
 from pollux.engine.chunk import Chunk, Seen
 from pollux.engine.model import Loaded
 from pollux.engine.scan import AT_ONCE
-from pollux.errors import InputError
 from pollux.interleaved import Interleaved
 from pollux.media.part import Part
-from pollux.media.stream import unseen
 from pollux.media.view import VIEW, View
 from pollux.memory.arrays import Growing
 from pollux.memory.manifest import Mark
@@ -267,8 +265,6 @@ def _read(
 
     def runs() -> Iterator[Run]:
         for number, part in enumerate(parts):
-            if part.kind not in model.kinds:
-                raise InputError(f"{part.name} is {part.kind}, and {unseen(model.kinds)}")
             header = len(prompt.part_header(model.tokenizer, part.name))
             digest = media.digest_of(model, part, way.view)
             about = part.name, part.kind, part.note

@@ -45,6 +45,7 @@ FEW = 2
 LEADING = 1.8  # times the size of letters: lines closer than that are one text
 OVERLAP = 0.3  # share of a line that lies on another one
 ALIKE = 0.8  # of what is written, from which on it is the same, read a little otherwise
+GLIMPSED = 6  # letters and digits on one frame of a film alone: fewer were leaves or waves
 STILL = 3.0  # of 255: a frame whose blocks differ by less from one looked at is not looked at
 BLOCK = 16  # pixels, each side of such a block
 EITHER_CASE = "cosvwxzCOSVWXZ"  # letters that are alike in both
@@ -294,11 +295,12 @@ def lowered(text: str) -> str:
 
 @dataclass
 class Run:
-    """Writing that stays for some frames: the surest reading of it, since when."""
+    """Writing that stays for some frames: the surest reading of it, since when, on how many."""
 
     text: str
     sure: float
     seconds: float | None
+    frames: int = 1
 
 
 class Look:
@@ -331,9 +333,8 @@ def written_down(
                     yield Words(text=f"{ON}{name}: {text}", page=piece.page)
             case Picture():
                 text, sure = look(piece.pixels)
-                if text == last.text:
-                    continue
                 if SequenceMatcher(None, text, last.text, False).ratio() >= ALIKE:
+                    last = replace(last, frames=last.frames + 1)
                     last = max(last, replace(last, text=text, sure=sure), key=lambda run: run.sure)
                     continue
                 yield from _said(last)
@@ -344,7 +345,8 @@ def written_down(
 
 
 def _said(run: Run) -> Iterator[Words]:
-    if run.text and run.seconds is not None:
+    letters = sum(map(str.isalnum, run.text))
+    if run.seconds is not None and letters >= (1 if run.frames > 1 else GLIMPSED):
         yield Words(text=f"{clock(run.seconds)} {run.text}", seconds=run.seconds)
 
 

@@ -42,7 +42,8 @@ NEAR = 1.0  # seconds that a time may be off
 BEST = 5  # names of an icon
 TRACK, FILM, OF_ONE = 40, 24, 4  # seconds of what is asked for times, questions about each
 SEEN = ("icons-style", "icons-concepts", "when-shown")
-HEARD = ("digits", "prompts", "sentences", "voices", "when-said")
+TRANSCRIPTS = ("digits", "prompts", "sentences", "voices")
+HEARD = (*TRANSCRIPTS, "when-said")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,21 +249,51 @@ ROWS: dict[str, Callable[[Bench, np.random.Generator], Iterator[Case]]] = {
 def run(bench: Bench, row: str, trials: int, seed: int) -> Iterator[tuple[Case, dict]]:
     """Trials of a row as they are judged; InputError where the weights lack the sense for it."""
     cfg = bench.model.config
-    if (row in HEARD and cfg.audio is None) or (row in SEEN and cfg.vision is None):
-        sense = "ears" if row in HEARD else "eyes"
-        raise InputError(f"these weights have no {sense} for {row!r}: name others with --weights")
+    if row in SEEN and cfg.vision is None:
+        raise InputError(f"these weights have no eyes for {row!r}: name others with --weights")
     rng = np.random.default_rng([seed, *map(ord, row)])
     cases, done = ROWS[row](bench, rng), 0
     while done < trials:
-        together = list(islice(cases, AT_ONCE))
+        together = list(islice(cases, min(AT_ONCE, trials - done)))
         if not together:
             raise InputError(f"there is nothing held out to ask {row!r} about")
         for case, reading in zip(together, readings(bench.model, together), strict=True):
+            if row in TRANSCRIPTS and cfg.audio is None:
+                yield case, transcribed(case.asked[0], heard_in(bench.model, reading))
+                done += 1
+                continue
             respondent = Respondent(bench.model, reading)
             for asked in case.asked[: trials - done]:
                 asked = replace(asked, question=asked.question.format(n=reading.parts[0].name))
                 yield case, judged(asked, *answers(bench, respondent, asked))
                 done += 1
+
+
+def heard_in(model: Loaded, reading: pollux.Reading) -> str:
+    """What was written down of a recording, without its times."""
+    part = reading.parts[0]
+    text = model.tokenizer.decode(reading.tokens[part.text_start : part.end].tolist())
+    return " ".join(line.partition(" ")[2] for line in text.splitlines())
+
+
+def transcribed(asked: Asked, said: str) -> dict[str, Any]:
+    """A trial of what was written down, which nobody has to ask for."""
+    return {
+        "question": "",
+        "expected": asked.expected,
+        "text": said,
+        "kind": "answer",
+        **errors(said, asked.expected),
+    }
+
+
+def errors(said: str, expected: str) -> dict[str, Any]:
+    """By letters and by words."""
+    return {
+        "right": said == expected,
+        "letters": [edits(said, expected), len(expected)],
+        "words": [edits(said.split(), expected.split()), len(expected.split())],
+    }
 
 
 def readings(model: Loaded, cases: Sequence[Case]) -> list[pollux.Reading]:
@@ -315,11 +346,7 @@ def judged(asked: Asked, answer: Answer, best: Sequence[str]) -> dict[str, Any]:
     said = said if answer.kind in ("answer", "unsure") else ""
     if asked.question == senses.HEAR_ONLY[0]:
         said = speech.plain(said)
-    return made | {
-        "right": said == asked.expected,
-        "letters": [edits(said, asked.expected), len(asked.expected)],
-        "words": [edits(said.split(), asked.expected.split()), len(asked.expected.split())],
-    }
+    return made | errors(said, asked.expected)
 
 
 def scored(row: str, trials: Sequence[dict]) -> dict[str, Any]:

@@ -111,14 +111,14 @@ def run_needle(
     from pollux.evals import grid_run, media_sources, needle, needle_results
     from pollux.evals import media_needle as evaluation
     from pollux.media.inputs import open_parts
+    from pollux.media.part import KINDS
 
     model = pollux.load(weights).loaded
-    evaluation.check_senses(model, run.kind)
     longest = (run.tokens(max(run.lengths)),)
     needle.check_room(model.config, needle.Grid(lengths=longest, audit=run.audit))
     given = evaluation.needles(model, run.kind)
     if haystack:
-        parts = open_parts(haystack, kinds=model.kinds)
+        parts = open_parts(haystack, kinds=KINDS)
         source = media_sources.source_of_parts(run.kind, parts)
     elif run.kind == "audio":
         source = media_sources.speech_source()

@@ -4,19 +4,23 @@
 What is exchanged has as many tokens, so nothing moves: seconds of speech for as many with a needle
 in them, a frame for the same frame with writing on it. Only what the exchange reaches is read
 again, as in a haystack of text (evals/grid.py).
+
+For a model without eyes or ears all of it is read again, as what is written and said in it: every
+frame is looked at and every scene listened to only once, a scene by itself. Read in full, as an
+audit does, sound is listened to from its beginning.
 """
 
 import hashlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from pollux import interleaved, prompt
 from pollux.config import BLOCK
-from pollux.engine import edit, media, reader, spotting
+from pollux.engine import edit, listening, media, reader, spotting
 from pollux.engine.answer import Respondent
 from pollux.engine.model import Loaded
 from pollux.errors import InputError
@@ -76,6 +80,7 @@ class Haystack:
     reading: Reading
     respondent: Respondent
     look: "Once"
+    hear: "OnceHeard"
 
     def __len__(self) -> int:
         return len(self.scene)
@@ -95,6 +100,12 @@ class Haystack:
 
     def shown(self, at: int) -> Shown:
         return self.source.scenes[self.scene[at]].seconds[self.second[at]]
+
+    @property
+    def is_written_down(self) -> bool:
+        """Whether what is in it is read as text."""
+        senses = self.model.config
+        return (senses.vision if self.source.kind == "video" else senses.audio) is None
 
     @cached_property
     def is_free(self) -> np.ndarray:
@@ -124,6 +135,50 @@ class Once:
         if id(frame) not in self.known:
             self.known[id(frame)] = frame, spotting.text_of(spotting.lines(frame))
         return self.known[id(frame)][1]
+
+
+class OnceHeard:
+    """What is said in scenes; in each once, though it is played again and again."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[int, int], list[Words]] = {}
+
+    def __call__(
+        self,
+        source: Source,
+        scene: np.ndarray,
+        second: np.ndarray,
+        planted: Mapping[int, Shown] | None = None,
+    ) -> Iterator[Words]:
+        """Of a whole haystack, whole scenes of which may be exchanged."""
+        exchanged, at = planted or {}, 0
+        while at < len(scene):
+            begin = at
+            if at in exchanged:
+                while at in exchanged:
+                    at += 1
+                said = _said([exchanged[n] for n in range(begin, at)])
+            else:
+                at += 1
+                while at < len(scene) and second[at] and at not in exchanged:
+                    at += 1
+                key = int(scene[begin]), at - begin
+                if key not in self.known:
+                    self.known[key] = _said(source.scenes[key[0]].seconds[: key[1]])
+                said = self.known[key]
+            for one in said:
+                yield _later(one, begin)
+
+
+def _said(seconds: Sequence[Shown]) -> list[Words]:
+    sounds = (Sound(mel=mel, seconds=float(at)) for at, mel in enumerate(seconds))
+    return [piece for piece in listening.written_down(sounds) if isinstance(piece, Words)]
+
+
+def _later(words: Words, by: int) -> Words:
+    begins, ends = float(words.seconds or 0) + by, float(words.ends or 0) + by
+    text = f"{clock(begins)} {words.text.partition(' ')[2]}"
+    return replace(words, text=text, seconds=begins, ends=ends)
 
 
 def order(source: Source, seconds: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -158,14 +213,17 @@ def read(
     scene, second = order(source, seconds, rng)
     scenes = source.scenes
     shown = (scenes[i].seconds[j] for i, j in zip(scene, second, strict=True))
-    look = Once()
-    reading = read_seconds(model, source.kind, shown, report, look)
+    look, hear = Once(), OnceHeard()
+    if source.kind == "audio" and model.config.audio is None:
+        reading = read_words(model, hear(source, scene, second), report)
+    else:
+        reading = read_seconds(model, source.kind, shown, report, look)
     part = reading.parts[0]
-    if source.kind == "audio":  # one mark, since the time of a token of sound follows from it
+    if (model.config.audio if source.kind == "audio" else model.config.vision) is None:
+        starts = np.zeros(seconds + 1)  # of what is written down nothing is exchanged
+    elif source.kind == "audio":  # one mark: the time of a token of sound follows from it
         first = part.start + part.marks[0].at
         starts = first + np.arange(seconds + 1) * (1000 // media.STEP)
-    elif model.config.vision is None:
-        starts = np.zeros(seconds + 1)  # of what is written down nothing is exchanged
     else:
         starts = np.array([*(part.start + mark.at for mark in part.marks), part.end])
     return Haystack(
@@ -177,6 +235,17 @@ def read(
         reading=reading,
         respondent=Respondent(model, reading),
         look=look,
+        hear=hear,
+    )
+
+
+def read_words(
+    model: Loaded, words: Iterator[Words], report: reader.Report = lambda progress: None
+) -> Reading:
+    """What is said in a recording, as if it had been listened to."""
+    part = Part(name=NAMES["audio"], kind="audio", content=Content(data=b"put together"))
+    return reader._read(
+        model, [part], reader.Kept(model), report, media.Way(pieces=lambda _: words)
     )
 
 
@@ -261,10 +330,15 @@ def _tokens_of_one(made: interleaved.Interleaved, kind: Kind) -> int:
 def overwritten(haystack: Haystack, planted: Planted) -> Generator[Respondent, None, None]:
     """Answers as if the needle were in the haystack; afterwards that is as it was, bit by bit.
 
-    Of a film whose writing is written down all of that is read again: it is little.
+    What is written or said in it, where that is written down, is all read again: it is little.
     """
-    if haystack.source.kind == "video" and haystack.model.config.vision is None:
-        yield Respondent(haystack.model, read_anew(haystack, planted))
+    if haystack.is_written_down:
+        if haystack.source.kind == "audio":
+            of_all = haystack.source, haystack.scene, haystack.second, planted.seconds
+            reading = read_words(haystack.model, haystack.hear(*of_all))
+        else:
+            reading = read_anew(haystack, planted)
+        yield Respondent(haystack.model, reading)
         return
     model, starts, tokens = haystack.model, haystack.starts, haystack.tokens
     first, last = min(planted.seconds), max(planted.seconds) + 1

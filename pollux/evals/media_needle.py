@@ -141,12 +141,6 @@ def needles(model: Loaded, kind: Kind) -> Needles:
     )
 
 
-def check_senses(model: Loaded, kind: Kind) -> None:
-    """InputError for a model that cannot read the haystack."""
-    if kind not in model.kinds:
-        raise InputError("these weights have no ears: name others with --weights")
-
-
 def judged(word: str, planted: Planted, answer: Answer) -> tuple[bool, bool]:
     """Whether the word is in the answer, and whether its first source is within NEAR of it."""
     said = answer.text.lower().replace('"', " ").replace(".", " ").split()

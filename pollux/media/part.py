@@ -10,6 +10,7 @@ from pollux.media.content import Content
 Kind = Literal["text", "code", "pdf", "image", "audio", "video"]
 TEXT: frozenset[Kind] = frozenset(("text", "code", "pdf"))  # what has text to read
 MEDIA: frozenset[Kind] = frozenset(("pdf", "image", "audio", "video"))  # what is decoded
+KINDS = TEXT | MEDIA
 
 # Lone surrogates stand for the bytes of a file name that is no UTF-8.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")

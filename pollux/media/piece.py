@@ -15,11 +15,15 @@ from pollux.media.mel import BINS
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """Text: a page's, or the label of a second of film, as in 01:42 and 01:42:17."""
+    """Text: a page's, or the label of a second of film, as in 01:42 and 01:42:17.
+
+    `ends`, in seconds, of words that are said from `seconds` until then.
+    """
 
     text: str
     seconds: float | None = None
     page: int | None = None
+    ends: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

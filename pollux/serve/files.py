@@ -19,7 +19,7 @@ from fastapi.responses import FileResponse
 from pollux.engine.reader import Progress
 from pollux.errors import InputError
 from pollux.media.inputs import open_parts
-from pollux.media.part import TEXT, Kind, Part, one_line
+from pollux.media.part import KINDS, Kind, Part, one_line
 from pollux.media.signature import HEAD, medium
 from pollux.media.view import VIEW, View
 from pollux.serve import reply
@@ -150,7 +150,7 @@ def piece_of(hub: Hub, uri: str, view: View = VIEW) -> Piece:
     if record["state"] == "FAILED":
         raise invalid(f"files/{number} cannot be read: {record['error']}")
     piece = _piece(hub, number, record)
-    looked_at = piece.kind != "text" and bool(hub.model.kinds - TEXT)
+    looked_at = piece.kind != "text"
     return _seen_as(hub, piece, record, view) if looked_at and view != VIEW else piece
 
 
@@ -167,7 +167,7 @@ def _piece(hub: Hub, number: str, record: Record) -> Piece:
 
     def parts() -> Iterator[Part]:
         try:
-            yield from open_parts([path], kinds=hub.model.kinds)
+            yield from open_parts([path], kinds=KINDS)
         except InputError as error:
             raise InputError(str(error).replace(f"{path.parent}/", "")) from None
 

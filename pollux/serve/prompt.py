@@ -21,7 +21,7 @@ from pollux.media.content import Content
 from pollux.media.document import decode
 from pollux.media.inputs import open_parts
 from pollux.media.limits import Limits, Unreadable
-from pollux.media.part import Part, one_line
+from pollux.media.part import KINDS, Part, one_line
 from pollux.media.resolution import Resolution
 from pollux.media.view import VIEW, View
 from pollux.serve import view, wire
@@ -200,7 +200,7 @@ def _inline(hub: Hub, blob: wire.Blob, named: _Named, looked: View) -> Iterator[
         path = Path(directory) / safe_name(wanted, mime)
         path.write_bytes(data)
         try:
-            for part in open_parts([path], kinds=hub.model.kinds, limits=limits):
+            for part in open_parts([path], kinds=KINDS, limits=limits):
                 if part.content:
                     held = part.content.data or data  # the file is gone when it is read
                     part = replace(part, content=Content(data=held))

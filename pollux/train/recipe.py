@@ -5,11 +5,12 @@ import dataclasses
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from pollux.config import DRAW, HAND, SENSES, SPARK, TINY, Config, Picture, Spotter
+from pollux.config import DRAW, HAND, SENSES, SPARK, TINY, Config, Listener, Picture, Spotter
 from pollux.data.stage import Stage
 from pollux.errors import RecipeError
 
 LEAST_SIDE = 64  # pixels of a page
+LEAST_TOKENS = 75  # of sound: three seconds, or no sentence has room
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,26 @@ class Spotting(Pace):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Listening(Pace):
+    """A listener: which letters are said when (train/listener.py)."""
+
+    name: str = "listener"
+    config: Listener = Listener()
+    steps: int = 8_000
+    rows: int = 20  # a step
+    tokens: int = 75  # of sound a row, 40 ms each: much longer ones do not begin
+    learning_rate: float = 1.5e-3
+    warmup_steps: int = 200
+    decay_share: float = 0.9
+    weight_decay: float = 0.02
+
+    def __post_init__(self):
+        for name, least in (("steps", 1), ("rows", 1), ("tokens", LEAST_TOKENS)):
+            if getattr(self, name) < least:
+                raise RecipeError(f"{name} {getattr(self, name)} must be {least} or more")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PictureRecipe(Pace):
     """A hand alone, before a model draws with it: pictures as codes and back (train/picture.py)."""
 
@@ -85,8 +106,9 @@ class PictureRecipe(Pace):
                 raise RecipeError(f"{name} {getattr(self, name)} must be 1 or more")
 
 
-Run = Recipe | Spotting | PictureRecipe
-Kind = TypeVar("Kind", Recipe, Spotting, PictureRecipe)
+Alone = Spotting | Listening
+Run = Recipe | Alone | PictureRecipe
+Kind = TypeVar("Kind", Recipe, Spotting, Listening, PictureRecipe)
 
 GENRES = {
     "books": 4.0,
@@ -145,7 +167,7 @@ RECIPES = {
         ),
     )
 }
-SPOTTER, PICTURE = Spotting(), PictureRecipe()
+SPOTTER, LISTENER, PICTURE = Spotting(), Listening(), PictureRecipe()
 
 
 def override(recipe: Kind, settings: list[str]) -> Kind:

@@ -14,12 +14,14 @@ from typing import Any
 import jax
 
 from pollux import params
-from pollux.config import Config, Picture, Spotter, parsed, parsed_picture
+from pollux.config import Config, Listener, Picture, Spotter, parsed, parsed_picture
 from pollux.errors import RecipeError, WeightsError
 from pollux.model import decoder
 from pollux.train import step as stepping
 from pollux.train.recipe import Run
 from pollux.train.saves import Saves, abstract
+
+Alone = Listener | Spotter  # what stands beside a model
 
 
 class Keeping:
@@ -115,13 +117,13 @@ def check_goes_on(directory: Path, recipe: Run, newest: int, resume: bool) -> No
         )
 
 
-def _parsed(recipe: Run, config: dict[str, Any]) -> Config | Picture | Spotter:
-    if isinstance(recipe.config, Spotter):
-        return Spotter(**config)
+def _parsed(recipe: Run, config: dict[str, Any]) -> Config | Picture | Alone:
+    if isinstance(recipe.config, Alone):
+        return type(recipe.config)(**config)
     return parsed_picture(config) if isinstance(recipe.config, Picture) else parsed(config)
 
 
-def _dimensions(config: Config | Picture | Spotter) -> Any:
+def _dimensions(config: Config | Picture | Alone) -> Any:
     """What a checkpoint must agree in; of what draws the levels too, or codes mean others."""
     return shapes(config) if isinstance(config, Config) else config
 

@@ -25,6 +25,7 @@ def test_what_is_counted():
     assert recording.pictures == 0 and recording.tokens == 50 and recording.played == 2
     assert photo.pictures == 1 and photo.tokens <= 64 and photo.played == 0
     assert all(one.seconds > 0 and one.tokens_per_second > 0 for one in found.values())
+    assert all(one.written_seconds > 0 for one in found.values())
 
 
 def test_command(tmp_path):

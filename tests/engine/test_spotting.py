@@ -11,7 +11,7 @@ from pollux.engine import reader, spotting
 from pollux.engine.spotting import Line, lines_of, text_of, written_down
 from pollux.evals.score import edits
 from pollux.media.content import Content
-from pollux.media.part import Part
+from pollux.media.part import KINDS, Part
 from pollux.media.piece import Picture, Sound, Words
 from pollux.media.stream import media_part
 
@@ -99,6 +99,19 @@ def test_the_surest_of_some_readings_is_taken():
     assert [(one.text, one.seconds) for one in told] == [("00:00 Welcome", 0.0)]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text", "kept"), [(1, "Ahoy", 0), (2, "Ahoy", 1), (1, "Harbour", 1)]
+)
+def test_a_glimpse_of_a_few_letters_is_left_out(seconds, text, kept):
+    dark, light = (np.full((16, 16, 3), value, np.uint8) for value in (0, 9))
+    shown = [dark, *[light] * seconds, dark]
+    pieces = [Picture(pixels=frame, seconds=float(at)) for at, frame in enumerate(shown)]
+    told = [
+        *written_down(pieces, "a.mp4", lambda frame: (text, 0.9) if frame[0, 0, 0] else ("", 0.0))
+    ]
+    assert [one.text for one in told] == [f"00:01 {text}"] * kept
+
+
 def test_stills_say_their_names_and_sound_is_passed_on():
     heard = Sound(mel=np.zeros((100, 64), np.float32), seconds=0.0)
     picture = Picture(pixels=np.full((16, 16, 3), 9, np.uint8))
@@ -172,7 +185,7 @@ def test_another_spotter_reads_it_again(spark, sign, monkeypatch):
     """What is kept of a picture depends on who looked at it."""
     from pollux.engine.media import digest_of
 
-    part = media_part(Content(path=sign), "sign.png", "image", spark.loaded.kinds)
+    part = media_part(Content(path=sign), "sign.png", "image", KINDS)
     before = digest_of(spark.loaded, part)
     other = spotting.Shipped(spotting.shipped().weights, "another")
     monkeypatch.setattr(spotting, "shipped", lambda: other)
@@ -180,7 +193,7 @@ def test_another_spotter_reads_it_again(spark, sign, monkeypatch):
 
 
 def test_read_in_any_chunks(spark, sign):
-    part = media_part(Content(path=sign), "sign.png", "image", spark.loaded.kinds)
+    part = media_part(Content(path=sign), "sign.png", "image", KINDS)
     text = Part(name="notes.txt", kind="text", text="Nothing but a note.\n" * 40)
     whole, small = (reader.read(spark.loaded, [text, part], size=size) for size in (4_096, 128))
     assert np.array_equal(whole.tokens, small.tokens)

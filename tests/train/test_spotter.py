@@ -11,7 +11,7 @@ import pytest
 from pollux import checkpoint
 from pollux.config import Spotter
 from pollux.errors import RecipeError, WeightsError
-from pollux.train import spotter
+from pollux.train import alone, spotter
 from pollux.train.recipe import Spotting, override
 
 STEPS = 24
@@ -22,8 +22,7 @@ def quiet_place(tmp_path_factory):
     """Without prepared fonts there are matplotlib's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("POLLUX_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(spotter, "EVERY", 8)
-        patch.setattr(spotter, "HELD_OUT", 1)
+        patch.setattr(alone, "EVERY", 8)
         yield
 
 
@@ -48,7 +47,7 @@ def rows(directory):
 def test_learns(unbroken):
     _, directory = unbroken
     head, *table = rows(directory)
-    assert tuple(head) == spotter.COLUMNS[:-1]
+    assert tuple(head) == spotter.TASK.columns[:-1]
     assert [row[0] for row in table] == ["8", "16", "24"]
     first, last = float(table[0][1]), float(table[-1][1])
     assert last < 0.93 * first
