@@ -3,6 +3,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 from google.genai import errors, types
@@ -228,6 +229,18 @@ def test_writing_on_a_picture_is_read(client):
     picture = types.Part.from_bytes(data=held.getvalue(), mime_type="image/png")
     asked = [picture, "What is the access code for Lima?"]
     assert "90817" in client.models.generate_content(model="spark", contents=asked).text
+
+
+def test_speech_is_heard(client):
+    clip = Path(__file__).parents[1] / "engine" / "clips" / "keyword-reporter.opus"
+    sound = types.Part.from_bytes(data=clip.read_bytes(), mime_type="audio/ogg")
+    asked = [sound, "What is the secret keyword?"]
+    response = client.models.generate_content(model="spark", contents=asked)
+    assert "reporter" in response.text
+    details = {d.modality.value: d for d in response.usage_metadata.prompt_tokens_details}
+    assert details["AUDIO"].token_count > 5
+    counted = client.models.count_tokens(model="spark", contents=asked)
+    assert counted.total_tokens == response.usage_metadata.prompt_token_count
 
 
 def test_inline_text_is_read_under_its_name(http):
