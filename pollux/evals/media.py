@@ -282,7 +282,7 @@ def transcribed(asked: Asked, said: str) -> dict[str, Any]:
         "question": "",
         "expected": asked.expected,
         "text": said,
-        "kind": "answer",
+        "kind": "answer" if said else "absent",
         **errors(said, asked.expected),
     }
 
