@@ -64,7 +64,8 @@ class PolluxIndex:
         length = self.end - self.first
         usual = float(length.mean())
         counts = [np.searchsorted(at, self.end) - np.searchsorted(at, self.first) for at in words]
-        said = found.terms.score(np.array(counts).reshape(-1, len(length)), length / usual)
+        counts = np.array(counts, np.float32).reshape(-1, len(length))
+        said = found.terms.score(counts, length / usual)
         nats = roughly * model.survey_scale + RARE * said
         likely = np.argsort(-nats, kind="stable")[:LIKELY].tolist()
         exact = {i: found.stretch(int(self.first[i]), int(self.end[i]), usual) for i in likely}
