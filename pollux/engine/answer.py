@@ -151,7 +151,7 @@ class Respondent:
     def _each(self, questions: list[str], asked: np.ndarray, sampling: Sampling) -> Work:
         """Questions answered after one another, a line each; `asked`: them all as one.
 
-        That is asked where the first is none that the model answers.
+        That is asked where the first gets no answer.
         """
         answers: list[Answer] = []
         left = sampling.max_tokens
@@ -164,7 +164,7 @@ class Respondent:
                     yield "\n"
                     begun = True
                 item = work.send((yield item))
-            if item.kind == "other" and not answers:
+            if not item.text and not answers:
                 yield from self._work(asked, sampling, None)
                 return
             if item.text:

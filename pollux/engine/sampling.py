@@ -8,15 +8,6 @@ import numpy as np
 from pollux.errors import InputError
 
 FORBIDDEN = np.float32(-1e30)  # the logit of what may not come
-
-
-def only(token: int, logits: np.ndarray) -> np.ndarray:
-    """Logits of that token alone."""
-    masked = np.full(len(logits), FORBIDDEN, np.float32)
-    masked[token] = 0.0
-    return masked
-
-
 STOPS = 16  # sequences at most
 ALTERNATIVES = 20  # at most
 
@@ -72,6 +63,13 @@ class Chosen:
 def logprobs(logits: np.ndarray) -> np.ndarray:
     shifted = logits.astype(np.float64) - logits.max()
     return shifted - np.log(np.exp(shifted).sum())
+
+
+def only(token: int, logits: np.ndarray) -> np.ndarray:
+    """Logits of that token alone."""
+    masked = np.full(len(logits), FORBIDDEN, np.float32)
+    masked[token] = 0.0
+    return masked
 
 
 def choose(

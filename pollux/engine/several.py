@@ -11,13 +11,13 @@ ASKS = re.compile(r"\s*what (?:is|are|was|were) (?P<things>.+?)(?P<rest>\?.*|$)"
 PHRASES = re.compile(r"(?:,? and|,) +(?=the\b)", re.I)
 NAME = r"[^\s,?]+(?: (?-i:[A-Z])[^\s,?]*)*"
 LISTED = re.compile(
-    r"\s*what are (?P<all>all )?(?P<kind>the .*?)(?P<plural>\w+s) (?P<of>for|of) "
+    r"\s*what are (?:all )?(?P<kind>the .*?)(?P<plural>\w+s) (?P<of>for|of) "
     rf"(?P<names>{NAME}(?:, {NAME})*,? and {NAME})(?P<rest>.*)",
     re.I | re.S,
 )
 CHINESE = re.compile(r"\s*(?P<things>[^？?]+?)(?:分别|各)?(?P<rest>是(?:什么|多少|谁)[？?]?\s*)")
 COMMON = frozenset("the a an of for and in on at to is are was were all".split())
-MOST = 64  # things
+MOST = 64  # things; of more, none is left out without a word: the question stays whole
 
 
 def questions(question: str) -> list[str]:
@@ -29,7 +29,8 @@ def questions(question: str) -> list[str]:
     if listed := LISTED.fullmatch(question):
         names = re.split(r",? and |, ", listed["names"])
         begins = f"What is {listed['kind']}{singular(listed['plural'])} {listed['of']} "
-        return [begins + name + listed["rest"] for name in names[:MOST]]
+        each = [begins + name + listed["rest"] for name in names]
+        return each if len(each) <= MOST else [question]
     if chinese := CHINESE.fullmatch(question):
         phrases = re.split("、|以?及|和|与", chinese["things"])
         alike = all(re.fullmatch(".+的.+", phrase) for phrase in phrases)

@@ -103,9 +103,7 @@ class Haystack:
 
     @property
     def is_written_down(self) -> bool:
-        """Whether what is in it is read as text."""
-        senses = self.model.config
-        return (senses.vision if self.source.kind == "video" else senses.audio) is None
+        return is_written_down(self.model, self.source.kind)
 
     @cached_property
     def is_free(self) -> np.ndarray:
@@ -181,6 +179,11 @@ def _later(words: Words, by: int) -> Words:
     return replace(words, text=text, seconds=begins, ends=ends)
 
 
+def is_written_down(model: Loaded, kind: Kind) -> bool:
+    """Whether what is in sound or film is read as text."""
+    return (model.config.audio if kind == "audio" else model.config.vision) is None
+
+
 def order(source: Source, seconds: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Scene and second of each second of a haystack; the last scene may be cut."""
     scenes: list[np.ndarray] = []
@@ -214,12 +217,13 @@ def read(
     scenes = source.scenes
     shown = (scenes[i].seconds[j] for i, j in zip(scene, second, strict=True))
     look, hear = Once(), OnceHeard()
-    if source.kind == "audio" and model.config.audio is None:
+    written = is_written_down(model, source.kind)
+    if source.kind == "audio" and written:
         reading = read_words(model, hear(source, scene, second), report)
     else:
         reading = read_seconds(model, source.kind, shown, report, look)
     part = reading.parts[0]
-    if (model.config.audio if source.kind == "audio" else model.config.vision) is None:
+    if written:
         starts = np.zeros(seconds + 1)  # of what is written down nothing is exchanged
     elif source.kind == "audio":  # one mark: the time of a token of sound follows from it
         first = part.start + part.marks[0].at

@@ -45,6 +45,13 @@ class Recipe(Pace):
         return sum(stage.steps for stage in self.stages)
 
 
+def _check_least(recipe: Pace, **least: int) -> None:
+    """RecipeError where a setting is below its least."""
+    for name, number in least.items():
+        if getattr(recipe, name) < number:
+            raise RecipeError(f"{name} {getattr(recipe, name)} must be {number} or more")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Spotting(Pace):
     """A spotter: which letters stand where in a picture (train/spotter.py)."""
@@ -60,9 +67,7 @@ class Spotting(Pace):
     weight_decay: float = 0.02
 
     def __post_init__(self):
-        for name in ("steps", "pages"):
-            if getattr(self, name) < 1:
-                raise RecipeError(f"{name} {getattr(self, name)} must be 1 or more")
+        _check_least(self, steps=1, pages=1)
         for name in ("height", "width"):
             if getattr(self, name) % LEAST_SIDE or getattr(self, name) < LEAST_SIDE:
                 raise RecipeError(f"{name} {getattr(self, name)} is no multiple of {LEAST_SIDE}")
@@ -83,9 +88,7 @@ class Listening(Pace):
     weight_decay: float = 0.02
 
     def __post_init__(self):
-        for name, least in (("steps", 1), ("rows", 1), ("tokens", LEAST_TOKENS)):
-            if getattr(self, name) < least:
-                raise RecipeError(f"{name} {getattr(self, name)} must be {least} or more")
+        _check_least(self, steps=1, rows=1, tokens=LEAST_TOKENS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +104,7 @@ class PictureRecipe(Pace):
     edge_weight: float = 1.0  # of the loss for how neighbouring pixels differ
 
     def __post_init__(self):
-        for name in ("steps", "rows"):
-            if getattr(self, name) < 1:
-                raise RecipeError(f"{name} {getattr(self, name)} must be 1 or more")
+        _check_least(self, steps=1, rows=1)
 
 
 Alone = Spotting | Listening

@@ -34,6 +34,7 @@ ONE = (
     'Quote the passage that begins "the cup and the cup and the cup"',
     "Who met Pierre, Natasha and Andrew?",
     "What is bread, butter and jam?",
+    f"What are the codes for {', '.join(f'n{i}' for i in range(99))} and Oslo?",
     "",
 )
 FACTS = {"Oslo": "4071", "Lima": "88213", "Cairo": "950"}
