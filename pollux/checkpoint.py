@@ -21,15 +21,26 @@ import safetensors
 import safetensors.numpy
 
 from pollux import params
-from pollux.config import Config, Listener, Picture, Spotter, described, parsed, parsed_picture
+from pollux.config import (
+    Caller,
+    Config,
+    Listener,
+    Picture,
+    Spotter,
+    described,
+    parsed,
+    parsed_picture,
+)
 from pollux.errors import SpaceError, WeightsError
-from pollux.model import decoder, listener, picture, spotter
+from pollux.model import caller, decoder, listener, picture, spotter
 
 FORMAT, HAND_FORMAT = "pollux-1", "pollux-hand-1"
 SPOTTER_FORMAT, LISTENER_FORMAT = "pollux-spotter-1", "pollux-listener-1"
+CALLER_FORMAT = "pollux-caller-1"
 ALONE = {
     SPOTTER_FORMAT: "a spotter: it finds letters in pictures",
     LISTENER_FORMAT: "a listener: it hears words in sound",
+    CALLER_FORMAT: "a caller: it decides on calls of tools",
     HAND_FORMAT: "a hand alone: `pollux train draw --hand` begins with it",
 }
 HAND = "picture."  # begins the names of what draws: no part of the decoder
@@ -63,6 +74,11 @@ def save_listener(
 ) -> None:
     """The same for what hears words in sound."""
     _write(path, _arrays(weights), LISTENER_FORMAT, asdict(config), about)
+
+
+def save_caller(path: Path, weights: caller.Caller, config: Caller, about: dict[str, str]) -> None:
+    """The same for what decides on calls of tools."""
+    _write(path, _arrays(weights), CALLER_FORMAT, asdict(config), about)
 
 
 def save_hand(path: Path, hand: picture.Picture, config: Picture, about: dict[str, str]) -> None:
@@ -117,6 +133,11 @@ def load_listener(
 ) -> tuple[listener.Listener, Listener, str]:
     """What hears words in sound, likewise."""
     return _load_alone(path, expected, Listener, LISTENER_FORMAT, listener.declare)
+
+
+def load_caller(path: Path, expected: Caller | None = None) -> tuple[caller.Caller, Caller, str]:
+    """What decides on calls of tools, likewise."""
+    return _load_alone(path, expected, Caller, CALLER_FORMAT, caller.declare)
 
 
 def _load_alone(

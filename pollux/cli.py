@@ -9,6 +9,7 @@ import json
 import os
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -345,7 +346,7 @@ def plan_command(
 @app.command()
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="spark, senses, draw, spotter, listener, picture or tiny.")
+        str, typer.Argument(help="spark, senses, draw, spotter, listener, caller, picture, tiny.")
     ],
     out: Annotated[
         Path | None, typer.Option(help="Directory of the run; by default runs/RECIPE.")
@@ -365,10 +366,11 @@ def train(
     """Train by a recipe (pollux/train/recipe.py).
 
     Public data is taken from the directory in POLLUX_DATA. The recipe spotter needs none: it
-    learns to find letters in pictures that it draws. The recipe listener learns to hear words.
+    learns to find letters in pictures that it draws. The listener learns to hear words, the caller
+    to call tools.
     """
     loop, recipes = training()
-    others = recipes.SPOTTER, recipes.LISTENER, recipes.PICTURE
+    others = recipes.SPOTTER, recipes.LISTENER, recipes.CALLER, recipes.PICTURE
     known = {**recipes.RECIPES, **{one.name: one for one in others}}
     if recipe not in known:
         raise RecipeError(f"no recipe {recipe!r}; there are {', '.join(known)}")
@@ -382,10 +384,8 @@ def train(
         elif hand:
             raise RecipeError(f"{recipe} has no image codes: leave --hand out")
         elif isinstance(chosen, recipes.Alone):
-            from pollux.train import listener, spotter
-
-            train = spotter.train if isinstance(chosen, recipes.Spotting) else listener.train
-            path = train(chosen, directory, resume=resume, weights=weights)
+            module = import_module(f"pollux.train.{chosen.name}")
+            path = module.train(chosen, directory, resume=resume, weights=weights)
         elif weights:
             raise RecipeError(f"{recipe} begins afresh: leave --weights out")
         else:

@@ -129,6 +129,21 @@ class Listener:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Caller:
+    """What decides on calls of tools: `letter` numbers a letter, `channels` a word."""
+
+    channels: int = 112
+    layers: int = 4
+    heads: int = 4
+    letter: int = 16
+
+    def __post_init__(self):
+        _check_counts(self, zero=())
+        if self.channels % self.heads:
+            raise WeightsError(f"channels {self.channels} is no multiple of heads ({self.heads})")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """A decoder: a read stack, one memory, and an answer stack that recalls from it.
 

@@ -18,6 +18,14 @@ settings.register_profile("pollux", deadline=None, derandomize=True)
 settings.load_profile("pollux")
 
 
+LONG = ("train", "sharding")  # folders with files that take minutes
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first, so that no worker waits for another's last one."""
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
+
+
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory):
     """A file of untrained TINY weights: they recall by initialisation."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pollux.calls import USER, Parameter, Tool, Turn, words
-from pollux.data.errands import ERRANDS, NOUNS, VERBS, Errand
+from pollux.data.errands import ERRANDS, NOUNS, SAME, VERBS, Errand
 from pollux.data.facts import Vocabulary, capital, kept_for_evaluation
 from pollux.data.requests import Request
 from pollux.data.slots import SLOTS, Slot
@@ -19,6 +19,9 @@ from pollux.data.slots import SLOTS, Slot
 FITS = 0.6  # of the examples
 EVERYDAY = 0.55  # of the tools; the others are of any verb and noun
 NAMED = 0.25  # of the values are said with their parameter's name, where there are other ways
+TWICE = 0.2  # of the requests are for something else as well
+JOINTS = (" and ", ", and ", ". ", ". ", ". Then ", " and then ", ". Also, ", ", also ")
+SYNONYM = 0.4  # of the verbs that have one
 ASKED = 0.3  # of what does not fit is an ordinary question
 NEAR = 0.5  # of the rest shares a word with the tool
 OPENERS = (
@@ -37,6 +40,16 @@ OPENERS = (
     "Help me ",
     "Go ahead and ",
     "Now ",
+    "I would like you to ",
+    "You should ",
+    "Will you ",
+    "Remember to ",
+    "We want to ",
+    "Be so good and ",
+    "It would be nice to ",
+    "Just ",
+    "OK, ",
+    "I am asking you to ",
 )
 UNSEEN_OPENERS = ("Would you kindly ", "It is time to ", "Do me a favour and ", "Let us ")
 CLOSERS = ("", "", "", "", " please", " now", ", thanks", " for me", ", thank you")
@@ -50,6 +63,26 @@ NAMINGS = (
     "using {v} as {n}",
     "set the {n} to {v}",
     "with a {n} of {v}",
+    "make the {n} {v}",
+    "make {v} the {n}",
+    "I want {v} as the {n}",
+    "{v} as {n}",
+    "{v} is the {n}",
+    "use {v} for {n}",
+    "where the {n} is {v}",
+    "({n} {v})",
+    "{n} = {v}",
+    "choose {v} as the {n}",
+    "for the {n} choose {v}",
+    "whose {n} is {v}",
+    "and the {n} has to be {v}",
+    "{v}, that is the {n},",
+    "with {n} being {v}",
+    "and {v} {n}",
+    "the {n} must be {v}",
+    "I would like {v} to be the {n}",
+    "enter {v} under {n}",
+    "of {n} {v}",
 )
 UNSEEN_NAMINGS = ("let the {n} be {v}", "its {n} should be {v}", "take {v} for the {n}")
 DESCRIBED = (
@@ -86,12 +119,29 @@ def request(rng: np.random.Generator, vocabulary: Vocabulary, questions: Sequenc
     wish = wanted(rng, vocabulary)
     if rng.random() < FITS:
         text, arguments = put(rng, vocabulary, wish)
+        if rng.random() < TWICE:
+            text = both(rng, vocabulary, text, _for_another(rng, vocabulary, wish))
         return Request(tool=wish.tool, turns=(_by_user(text),), arguments=arguments)
     if rng.random() < ASKED:
         text = question(rng, vocabulary, questions)
     else:
-        text = put(rng, vocabulary, other(rng, vocabulary, wish))[0]
+        text = _for_another(rng, vocabulary, wish)
+        if rng.random() < TWICE:
+            text = both(rng, vocabulary, text, _for_another(rng, vocabulary, wish))
     return Request(tool=wish.tool, turns=(_by_user(text),), arguments=None)
+
+
+def _for_another(rng: np.random.Generator, vocabulary: Vocabulary, wish: Wish) -> str:
+    return put(rng, vocabulary, other(rng, vocabulary, wish))[0]
+
+
+def both(rng: np.random.Generator, vocabulary: Vocabulary, one: str, another: str) -> str:
+    """Two wishes in one breath, in any order."""
+    first, second = (one, another) if rng.random() < 0.5 else (another, one)
+    joint = vocabulary.pick(rng, JOINTS)
+    if not joint.startswith(".") and not second.startswith("I"):
+        second = second[0].lower() + second[1:]
+    return f"{first.rstrip('.?')}{joint}{second}"
 
 
 def _by_user(text: str) -> Turn:
@@ -141,7 +191,8 @@ def invented(rng: np.random.Generator, vocabulary: Vocabulary, verb: str, noun: 
         if not {word for s in slots for word in (*s.names, s.way)} & {*one.names, one.way}:
             slots.append(one)
     text = vocabulary.pick(rng, DESCRIBED).format(v=verb, V=capital(verb), n=noun)
-    asked = f"{verb} {vocabulary.pick(rng, ARTICLES)} {noun}"
+    said = vocabulary.pick(rng, SAME[verb]) if verb in SAME and rng.random() < SYNONYM else verb
+    asked = f"{said} {vocabulary.pick(rng, ARTICLES)} {noun}"
     name = f"{verb}_{noun}".replace(" ", "_")
     return _wish(rng, vocabulary, name, text, slots, asked)
 
@@ -251,8 +302,11 @@ def other(rng: np.random.Generator, vocabulary: Vocabulary, wish: Wish) -> Wish:
 
 
 def _same(one: Wish, another: Wish) -> bool:
-    """Two of the same errand, under different names."""
-    return any({one.asked, another.asked} <= {*errand.asked} for errand in ERRANDS)
+    """Two of the same errand, under different names, or of verbs that mean the same."""
+    names = [words(wish.tool.name).partition(" ") for wish in (one, another)]
+    synonyms = [{verb, *SAME.get(verb, ())} for verb, _, _ in names]
+    alike = names[0][2] == names[1][2] and synonyms[0] & synonyms[1]
+    return bool(alike) or any({one.asked, another.asked} <= {*errand.asked} for errand in ERRANDS)
 
 
 def _near(rng: np.random.Generator, vocabulary: Vocabulary, wish: Wish) -> Wish:

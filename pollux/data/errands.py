@@ -15,6 +15,49 @@ NOUNS = (
     "contract shipment battery engine sensor camera house key folder form survey course lesson"
 ).split()
 
+SAME = {  # other words for a verb
+    verb: tuple(others.split(" | "))
+    for verb, others in (
+        ("open", "open up"),
+        ("close", "shut"),
+        ("start", "begin | launch | turn on"),
+        ("stop", "end | halt | turn off"),
+        ("book", "reserve"),
+        ("cancel", "call off"),
+        ("order", "get me | buy"),
+        ("find", "look for | search for | look up"),
+        ("move", "shift"),
+        ("send", "mail"),
+        ("check", "look at | inspect | have a look at"),
+        ("clean", "tidy up"),
+        ("print", "print out | make a print of"),
+        ("rent", "hire"),
+        ("buy", "purchase | get me"),
+        ("repair", "fix | mend"),
+        ("lock", "lock up"),
+        ("rename", "give a new name to"),
+        ("delete", "remove | erase | get rid of | throw away"),
+        ("create", "make | set up | add | write"),
+        ("update", "change | refresh | edit"),
+        ("list", "show me all of"),
+        ("show", "display | let me see"),
+        ("archive", "put away"),
+        ("compress", "zip"),
+        ("reserve", "book"),
+        ("schedule", "plan | arrange"),
+        ("publish", "post"),
+        ("copy", "duplicate | make a copy of"),
+        ("approve", "accept"),
+        ("reject", "turn down | refuse"),
+        ("import", "load"),
+        ("export", "save"),
+        ("wash", "clean"),
+        ("deliver", "bring"),
+        ("return", "give back"),
+        ("call", "phone | ring"),
+    )
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Errand:
@@ -276,5 +319,125 @@ ERRANDS = (
         "Pause the music. | Stops what is playing.",
         "pause the music | stop the music | stop playing",
         "device",
+    ),
+    errand(
+        "add_contact save_contact new_contact",
+        "Add somebody to the address book. | Saves a contact.",
+        "add a contact | save the contact | put somebody into my contacts",
+        "person email",
+    ),
+    errand(
+        "get_stock_price stock_quote",
+        "The price of a share. | Quotes for stocks.",
+        "get the share price | look up the stock | check what the share costs",
+        "title currency",
+    ),
+    errand(
+        "vacuum_room start_vacuum clean_floor",
+        "Start the robot vacuum cleaner. | Cleans the floor of a room.",
+        "vacuum | clean the floor | let the robot clean",
+        "room time",
+    ),
+    errand(
+        "send_invoice bill_customer",
+        "Send an invoice to a customer. | Bills somebody.",
+        "send an invoice | bill the customer | send a bill",
+        "person amount",
+    ),
+    errand(
+        "define_word dictionary lookup_word",
+        "Look a word up in the dictionary. | What a word means.",
+        "look up a word | give me the meaning | check the dictionary",
+        "topic language",
+    ),
+    errand(
+        "book_appointment make_appointment see_doctor",
+        "Make an appointment with a doctor. | Books a visit.",
+        "make an appointment | book a visit to the doctor | get me an appointment",
+        "date time city",
+    ),
+    errand(
+        "upload_file send_file share_document",
+        "Upload a file. | Shares a document with somebody.",
+        "upload | share the document | send the file",
+        "file private",
+    ),
+    errand(
+        "rename_file move_document",
+        "Give a file another name.",
+        "rename | give a new name to | call the file something else",
+        "file title",
+    ),
+    errand(
+        "water_plants irrigate_garden",
+        "Water the plants. | Turns the sprinklers on.",
+        "water the plants | turn on the sprinklers | irrigate the garden",
+        "minutes time",
+    ),
+    errand(
+        "find_recipe search_recipes",
+        "Find a recipe. | How to cook a dish.",
+        "find a recipe | look for a dish to cook | find something to cook",
+        "cuisine minutes",
+    ),
+    errand(
+        "roll_dice throw_dice",
+        "Roll dice.",
+        "roll the dice | throw some dice",
+        "count",
+    ),
+    errand(
+        "log_workout record_exercise",
+        "Record a workout. | Keeps track of exercise.",
+        "log a workout | record my training | note down my exercise",
+        "title minutes",
+    ),
+    errand(
+        "set_language change_language",
+        "Change the language of the device.",
+        "change the language | switch the language | set the language",
+        "language device",
+    ),
+    errand(
+        "subscribe_newsletter sign_up",
+        "Subscribe to a newsletter. | Signs somebody up.",
+        "subscribe | sign up for the newsletter | put me on the mailing list",
+        "email topic",
+    ),
+    errand(
+        "find_parking park_car",
+        "Find a parking place. | Where to leave the car.",
+        "find a parking place | look for parking | find somewhere to park",
+        "city hours",
+    ),
+    errand(
+        "take_photo take_picture",
+        "Take a photo with the camera.",
+        "take a photo | take a picture | shoot a picture",
+        "device",
+    ),
+    errand(
+        "split_bill share_costs",
+        "Split a bill between several people.",
+        "split the bill | share the costs | divide the bill",
+        "amount people",
+    ),
+    errand(
+        "mute_device silence_device",
+        "Turn the sound of a device off.",
+        "mute | silence | turn off the sound",
+        "device minutes",
+    ),
+    errand(
+        "leave_review rate_place",
+        "Write a review of a place. | Rates a shop or a restaurant.",
+        "leave a review | write a review | rate the place",
+        "title message",
+    ),
+    errand(
+        "request_loan apply_loan",
+        "Apply for a loan. | Asks the bank for money.",
+        "apply for a loan | ask for a loan | request a loan",
+        "amount date",
     ),
 )

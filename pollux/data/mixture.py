@@ -21,11 +21,9 @@ from pollux.data import (
     languages,
     passages,
     senses,
-    services,
     several,
     skills,
     speech,
-    tools,
     translations,
     voices,
     wording,
@@ -115,7 +113,7 @@ def kit(tokenizer: Tokenizer, genres: tuple[str, ...], evaluation: bool = False)
     Questions of people come with the books; without, they are a stock of a few. Raises RecipeError
     where data are missing: what a recipe gives does not depend on what happens to be there.
     """
-    by_rule = {"random", "languages", tools.GENRE, drawing.GENRE, writing.GENRE}
+    by_rule = {"random", "languages", drawing.GENRE, writing.GENRE}
     made_elsewhere = {*by_rule, *passages.SOURCES, *senses.GENRES}
     arrays = {
         g: corpora.tokens(corpora.CORPORA[g], tokenizer) for g in genres if g not in made_elsewhere
@@ -185,8 +183,6 @@ def document(
         return languages.lesson(kit, rng, budget)
     if genre in passages.SOURCES:
         return passages.collection(kit, rng, genre, budget, passages.pairs(genre))
-    if genre == tools.GENRE:
-        return tools.document(kit, rng)
     if genre == drawing.GENRE:
         return drawing.document(kit, rng)
     if genre == writing.GENRE:
@@ -254,8 +250,6 @@ def question_about(
         return senses.question(material, rng, doc)
     if isinstance(doc, Lesson) and rng.random() < TAUGHT:
         return translations.translate(kit, rng, doc)
-    if doc.genre == tools.GENRE:
-        return tools.call(kit, rng, services.trained())
     if doc.genre == drawing.GENRE:
         return drawing.question(kit, rng)
     if isinstance(doc, Written) and rng.random() < WRITTEN:

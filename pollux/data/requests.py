@@ -24,5 +24,7 @@ def mentions(text: str, value: str) -> list[int]:
 
 
 def said(parameter: Parameter, value: str, turns: Sequence[Turn]) -> bool:
-    """Whether the value can be copied: somebody said it, or it is a boolean."""
-    return parameter.kind == "boolean" or any(mentions(turn.text, value) for turn in turns)
+    """Whether the value can be pointed at: it is listed, or somebody said it."""
+    if parameter.listed:
+        return value.casefold() in {one.casefold() for one in parameter.listed}
+    return any(mentions(turn.text, value) for turn in turns)

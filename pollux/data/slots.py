@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pollux.calls import NUMBERS
 from pollux.data.facts import SIGNS, Vocabulary
 
 Making = Callable[[np.random.Generator, Vocabulary], str]
@@ -28,6 +29,7 @@ MONTHS = (
     "January February March April May June July August September October November December"
 ).split()
 CURRENCIES = ("USD", "EUR", "GBP", "JPY", "CHF", "dollars", "euros", "pounds", "yen")
+SPELT = 0.3  # of the small numbers: "two"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +55,12 @@ def one_of(options: tuple[str, ...] | list[str]) -> Making:
 
 
 def number(low: int, high: int) -> Making:
-    return lambda rng, vocabulary: str(rng.integers(low, high))
+    def make(rng: np.random.Generator, vocabulary: Vocabulary) -> str:
+        value = int(rng.integers(low, high))
+        spelt = value < len(NUMBERS) and rng.random() < SPELT
+        return NUMBERS[value] if spelt else str(value)
+
+    return make
 
 
 def some_words(low: int, high: int) -> Making:

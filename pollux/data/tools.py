@@ -1,123 +1,126 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls of tools as training examples: whether one tool fits what was said, and with what.
+"""Calls of tools as training examples: whether one tool fits what was said, and with which words.
 
-The question is rendered as the server renders it (`pollux.calls`). Every token of a call is a copy:
-the beginning of a line from the tool's own, a value from what was said, `true` and the like from
-the values listed.
+The question is laid out as the server lays it out (`pollux.calls`). An argument is pointed at: its
+last mention by the user, or else by anybody, or one of the values that its parameter lists.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from pollux import calls, prompt
-from pollux.calls import Parameter, Tool
-from pollux.data import chores, services, skills
-from pollux.data.answers import Chain
+from pollux import calls
+from pollux.calls import Asked, Parameter, Question, Role, Tool
+from pollux.data import chores, mixture, services
+from pollux.data.facts import Vocabulary
 from pollux.data.requests import Request, mentions
 from pollux.data.services import Dialogue
-from pollux.data.skills import Document, Kit
 from pollux.tokenizer import Tokenizer
 
-GENRE = "tools"
-OF_SERVICES = 0.4  # of the examples, where there are dialogues; the rest are made by rule
-LITTLE = 160  # tokens of the document beside the questions, at most: calls do not need it
+OF_SERVICES = 0.5  # of the batches
+PARAMETERS = 10  # of a tool, at most
+BY_RULE, OF_DIALOGUES = 64, 192  # pieces of a question, at most
+
+Span = tuple[int, int]  # the first piece and the last
+
+
+class Calls(NamedTuple):
+    """Questions and what is right. `fits`: 1 where the tool is to be called, else 0.
+
+    `first` and `last`: the pieces of each argument, both the head where nobody said it. `counts`: 1
+    for an argument to be told, 0 for what fills up and for those of tools that do not fit.
+    """
+
+    asked: Asked
+    fits: np.ndarray  # N
+    first: np.ndarray  # N P
+    last: np.ndarray  # N P
+    counts: np.ndarray  # N P
 
 
 @dataclass(frozen=True)
-class Place:
-    """Tokens [start, end) of a question."""
+class Example:
+    """`spans`: of each parameter, None where nobody said it; None where the tool does not fit."""
 
-    start: int
-    end: int
-
-
-def document(kit: Kit, rng: np.random.Generator) -> Document:
-    """A few lines of something: what a request brings along beside its tools."""
-    genre = kit.vocabulary.pick(rng, [*kit.corpora, "random"])
-    size = int(rng.integers(20, LITTLE))
-    return Document(GENRE, skills.document(kit, rng, genre, size, []).tokens)
+    tool: Tool
+    question: Question
+    spans: tuple[Span | None, ...] | None
 
 
-def call(kit: Kit, rng: np.random.Generator, dialogues: Sequence[Dialogue]):
-    """Tokens of a question and its answer; None where a value cannot be copied."""
-    if dialogues and rng.random() < OF_SERVICES:
-        made = services.request(rng, dialogues)
-    else:
-        made = chores.request(rng, kit.vocabulary, kit.questions)
-    return example(kit.tokenizer, made)
+@dataclass(frozen=True)
+class Material:
+    """What requests are made of."""
+
+    vocabulary: Vocabulary
+    questions: Sequence[str]  # of people, which call for no tool
+    dialogues: Sequence[Dialogue]
 
 
-def example(tokenizer: Tokenizer, request: Request) -> tuple[np.ndarray, Chain] | None:
-    """None where the words of a value do not begin and end as tokens do."""
-    text = calls.question(request.tool, request.turns)
-    asked, control = prompt.question(tokenizer, text), tokenizer.control
-    answer = Chain()
+def material(tokenizer: Tokenizer, evaluation: bool) -> Material:
+    """RecipeError where the public data are missing. For evaluation: what training never meets."""
+    kit = mixture.kit(tokenizer, ("books",), evaluation)
+    return Material(kit.vocabulary, kit.questions, () if evaluation else services.trained())
+
+
+def batch(material: Material, rng: np.random.Generator, words: int) -> Calls:
+    """As many questions as have room in so many pieces, all by rule or all of dialogues."""
+    if material.dialogues and rng.random() < OF_SERVICES:
+        return _batch(rng, lambda: services.request(rng, material.dialogues), words, OF_DIALOGUES)
+    by_rule = material.vocabulary, material.questions
+    return _batch(rng, lambda: chores.request(rng, *by_rule), words, BY_RULE)
+
+
+def _batch(rng: np.random.Generator, make, words: int, room: int) -> Calls:
+    made: list[Example] = []
+    while len(made) < words // room:
+        one = example(make())
+        if one and len(one.question.pieces) <= room and len(one.tool.parameters) <= PARAMETERS:
+            made.append(one)
+    return laid_out(made, room)
+
+
+def laid_out(examples: Sequence[Example], room: int) -> Calls:
+    shown = [(one.tool, one.question) for one in examples]
+    asked = calls.asked(shown, room, PARAMETERS)
+    first, last = asked.heads.copy(), asked.heads.copy()
+    counts = np.zeros(first.shape, np.float32)
+    for row, one in enumerate(examples):
+        for number, span in enumerate(one.spans or ()):
+            counts[row, number] = 1
+            if span is not None:
+                first[row, number], last[row, number] = span
+    fits = np.array([one.spans is not None for one in examples], np.float32)
+    return Calls(asked, fits, first, last, counts)
+
+
+def example(request: Request) -> Example | None:
+    """None where an argument stands nowhere."""
+    question = calls.question(request.tool, request.turns)
     if request.arguments is None:
-        answer.add([control["<other>"]])
-        return asked, answer.add([control["<end>"]])
-    answer.add([control["<begin_call>"]])
+        return Example(request.tool, question, None)
+    spans: list[Span | None] = []
     for number, parameter in enumerate(request.tool.parameters):
-        if parameter.name not in request.arguments:
-            continue
-        value = request.arguments[parameter.name]
-        head, said = _head(tokenizer, asked, text, number, parameter), None
-        if head is not None:
-            said = _value(tokenizer, asked, text, request.tool, number, value)
-        if head is None or said is None:
+        value = request.arguments.get(parameter.name)
+        found = None if value is None else _span(question, number + 1, parameter, value)
+        if value is not None and found is None:
             return None
-        answer.repeat(asked[head.start : head.end], head.start)
-        answer.begins.add(len(answer.tokens))
-        answer.repeat(asked[said.start : said.end], said.start)
-        answer.add([tokenizer.newline])
-    return asked, answer.add([control["<end>"]])
+        spans.append(found)
+    return Example(request.tool, question, tuple(spans))
 
 
-def _head(
-    tokenizer: Tokenizer, asked: np.ndarray, text: str, number: int, parameter: Parameter
-) -> Place | None:
-    """What the line of that parameter begins with."""
-    start = _line(text, number)
-    end = start + len(calls.argument_head(parameter.name))
-    return _place(tokenizer, asked, text, start, end)
-
-
-def _line(text: str, number: int) -> int:
-    """Where the line of that parameter begins: the first is that of the tool."""
-    return sum(len(line) + 1 for line in text.split("\n")[: number + 1])
-
-
-def _value(
-    tokenizer: Tokenizer, asked: np.ndarray, text: str, tool: Tool, number: int, value: str
-) -> Place | None:
-    """Its last mention by the user, or else by anybody, or else in the list of values."""
-    begin = _line(text, len(tool.parameters))  # of the conversation
-    found = [at + begin for at in mentions(text[begin:], value)]
-    by_user = [at for at in found if text.rfind(f"\n{calls.USER}:", 0, at) >= _turn(text, at)]
-    parameter = tool.parameters[number]
-    if parameter.kind == "boolean" or (not found and value in parameter.values):
-        start, end = _line(text, number), _line(text, number + 1)
-        start += len(calls.argument_head(parameter.name))
-        found, by_user = [start + at for at in mentions(text[start:end], value)[:1]], []
-    for at in (*by_user[::-1], *found[::-1]):
-        start = at - (text[at - 1] == " ")
-        if (place := _place(tokenizer, asked, text, start, at + len(value))) is not None:
-            return place
+def _span(question: Question, line: int, parameter: Parameter, value: str) -> Span | None:
+    if parameter.listed:
+        return next((s for s in calls.values(question, line) if _same(question[s], value)), None)
+    for role in (Role.USER, Role.MODEL):
+        begins = {one.begin: at for at, one in enumerate(question.pieces) if one.role == role}
+        ends = {one.end: at for at, one in enumerate(question.pieces) if one.role == role}
+        for at in reversed(mentions(question.text, value)):
+            if at in begins and at + len(value) in ends:
+                return begins[at], ends[at + len(value)]
     return None
 
 
-def _turn(text: str, at: int) -> int:
-    """Where the line break before the turn stands."""
-    return text.rfind("\n", 0, at)
-
-
-def _place(
-    tokenizer: Tokenizer, asked: np.ndarray, text: str, start: int, end: int
-) -> Place | None:
-    """The tokens of text[start:end]; None where it does not begin and end as tokens do."""
-    ends = np.cumsum(tokenizer.byte_lengths[asked])
-    low, high = len(text[:start].encode()), len(text[:end].encode())
-    first, last = np.searchsorted(ends, low, "right"), np.searchsorted(ends, high)
-    aligned = ends[last] == high and (ends[first - 1] if first else 0) == low
-    return Place(int(first), int(last) + 1) if aligned else None
+def _same(shown: str, value: str) -> bool:
+    return shown.casefold() == value.casefold()

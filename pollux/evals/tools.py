@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls of tools, as the server makes them: is the right one called with exactly the right words?
+"""Calls of tools, as the server makes them: are the right ones called with the right words?
 
 Simple tools are made by rule of errands, verbs and words that training never meets. Services are
 those of Schema-Guided Dialogue's test part that its training part does not have. A call is right
@@ -21,19 +21,16 @@ from pollux.calls import Tool, Turn
 from pollux.data import chores, corpora, facts, services
 from pollux.data.requests import said
 from pollux.data.services import Dialogue
-from pollux.engine.sampling import Sampling
 from pollux.errors import InputError
 from pollux.evals.score import Score, wilson
 from pollux.serve import calling, wire
 from pollux.serve.calling import Calling
 from pollux.serve.hub import Hub
 from pollux.serve.settings import Settings
-from pollux.serve.work import Ticket
 
 HELD_OUT = "text/sgd-test.jsonl.xz"
 SCHEMAS = "text/sgd-schemas.jsonl.xz"
 OTHERS = 3  # tools declared beside the one that fits
-PATIENCE = 600.0  # seconds for one call
 QUESTIONS = (
     "How many of them were there?",
     "Why did they leave so early?",
@@ -43,14 +40,19 @@ QUESTIONS = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class Call:
+    function: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Case:
-    """What is said, what is declared, and the call that is right; `function` None: no call is."""
+    """What is said, what is declared, and the calls that are right: none, one or two."""
 
     cell: str
     turns: tuple[Turn, ...]
     tools: tuple[Tool, ...]
-    function: str | None
-    arguments: Mapping[str, str]
+    calls: tuple[Call, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,18 +60,24 @@ class Trial:
     cell: str
     said: str
     declared: tuple[str, ...]
-    expected: str | None
-    arguments: dict[str, str]
-    called: str | None
-    given: dict[str, Any]
+    expected: tuple[Call, ...]
+    made: tuple[Call, ...]
 
     @property
     def chose(self) -> bool:
-        return self.called == self.expected
+        return self._names(self.expected) == self._names(self.made)
 
     @property
     def right(self) -> bool:
-        return self.chose and (self.expected is None or same(self.arguments, self.given))
+        pairs = zip(self._sorted(self.expected), self._sorted(self.made), strict=False)
+        return self.chose and all(same(one.arguments, other.arguments) for one, other in pairs)
+
+    @staticmethod
+    def _sorted(some: Sequence[Call]) -> list[Call]:
+        return sorted(some, key=lambda call: call.function)
+
+    def _names(self, some: Sequence[Call]) -> list[str]:
+        return [call.function for call in self._sorted(some)]
 
 
 def same(expected: Mapping[str, str], given: Mapping[str, Any]) -> bool:
@@ -80,40 +88,46 @@ def same(expected: Mapping[str, str], given: Mapping[str, Any]) -> bool:
 
 def _alike(text: str, value: Any) -> bool:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            return float(text) == value
-        except ValueError:
-            return False
+        return calls.number(text) == value
     return " ".join(str(value).split()).casefold() == " ".join(text.split()).casefold()
 
 
 def simple(vocabulary: facts.Vocabulary, trials: int, seed: int) -> Iterator[Case]:
-    """One tool declared, several, and several of which none fits."""
+    """One tool declared; several; several and two wishes; and several of which none fits."""
     for number in range(trials):
         rng = np.random.default_rng([seed, number, *map(ord, "simple tools")])
         wish = chores.wanted(rng, vocabulary)
         text, arguments = chores.put(rng, vocabulary, wish)
-        turns = (Turn(role=calls.USER, text=text),)
+        call = Call(function=wish.tool.name, arguments=arguments)
         others = _others(rng, vocabulary, wish)
-        here = {"turns": turns, "function": wish.tool.name, "arguments": arguments}
+        tools = [wish.tool, *(other.tool for other in others)]
+        shuffled = tuple(tools[i] for i in rng.permutation(len(tools)))
+        here = {"turns": _by_user(text), "calls": (call,)}
         yield Case(cell="simple tool", tools=(wish.tool,), **here)
-        several = [*others, wish.tool]
-        order = rng.permutation(len(several))
-        yield Case(cell="one of several", tools=tuple(several[i] for i in order), **here)
-        if rng.random() < 0.5:
-            asked = chores.question(rng, vocabulary, QUESTIONS)
-            turns = (Turn(role=calls.USER, text=asked),)
-        yield Case(cell="none fits", turns=turns, tools=others, function=None, arguments={})
+        yield Case(cell="one of several", tools=shuffled, **here)
+        more, its = chores.put(rng, vocabulary, others[0])
+        yield Case(
+            cell="two at once",
+            turns=_by_user(f"{text.rstrip('.?')}. {more}"),
+            tools=shuffled,
+            calls=(call, Call(function=others[0].tool.name, arguments=its)),
+        )
+        asked = chores.question(rng, vocabulary, QUESTIONS) if rng.random() < 0.5 else text
+        yield Case(cell="none fits", turns=_by_user(asked), tools=tuple(tools[1:]), calls=())
+
+
+def _by_user(text: str) -> tuple[Turn, ...]:
+    return (Turn(role=calls.USER, text=text),)
 
 
 def _others(
     rng: np.random.Generator, vocabulary: facts.Vocabulary, wish: chores.Wish
-) -> tuple[Tool, ...]:
-    found: dict[str, Tool] = {}
+) -> list[chores.Wish]:
+    found: dict[str, chores.Wish] = {}
     while len(found) < OTHERS:
-        tool = chores.other(rng, vocabulary, wish).tool
-        found[tool.name] = tool
-    return tuple(found.values())
+        other = chores.other(rng, vocabulary, wish)
+        found[other.tool.name] = other
+    return [*found.values()]
 
 
 def of_services(trials: int, seed: int) -> Iterator[Case]:
@@ -128,15 +142,12 @@ def of_services(trials: int, seed: int) -> Iterator[Case]:
                 cell=cell,
                 turns=one.turns,
                 tools=tuple(one.service.tools.values()),
-                function=one.method,
-                arguments=one.arguments,
+                calls=(Call(function=one.method, arguments=one.arguments),),
             )
     for one in drawn[:trials]:
         foreign = [other for other in one.others if other.family != one.service.family]
         tools = tuple(foreign[int(rng.integers(len(foreign)))].tools.values())
-        yield Case(
-            cell="service, none fits", turns=one.turns, tools=tools, function=None, arguments={}
-        )
+        yield Case(cell="service, none fits", turns=one.turns, tools=tools, calls=())
 
 
 def all_said(one: Dialogue) -> bool:
@@ -181,21 +192,16 @@ def run(model: Model, cases: Iterator[Case]) -> Iterator[Trial]:
 
 def _tried(hub: Hub, case: Case) -> Trial:
     functions = tuple(calling.function(declared(tool)) for tool in case.tools)
-    wanted = Calling(functions=functions, turns=case.turns, forced=False)
-    ticket = Ticket.of(PATIENCE)
-    chosen, call = calling.chosen(hub, wanted, ticket), None
-    if chosen:
-        guide = calling.writing(hub, wanted, chosen)
-        handle = calling.ask(hub, wanted, chosen, Sampling(), guide, ticket)
-        call = calling.call_of(chosen, handle.answer().text)
+    decided = calling.decided(
+        Calling(functions=functions, turns=case.turns, forced=False), hub.grammars
+    )
+    made = [calling.call_of(one) for one in decided if not one.written]
     return Trial(
         cell=case.cell,
         said="\n".join(f"{turn.role}: {turn.text}" for turn in case.turns),
         declared=tuple(tool.name for tool in case.tools),
-        expected=case.function,
-        arguments=dict(case.arguments),
-        called=chosen.tool.name if chosen else None,
-        given=dict(call.args or {}) if call else {},
+        expected=case.calls,
+        made=tuple(Call(function=one.name, arguments=one.args or {}) for one in made if one),
     )
 
 

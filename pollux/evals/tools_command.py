@@ -46,7 +46,7 @@ def tools(
     about = {"weights": model.loaded.fingerprint, "trials": trials, "seed": seed}
     made: list[evaluation.Trial] = []
     with rich.progress.Progress(console=console) as progress:
-        task = progress.add_task("calls", total=trials * (6 if services else 3))
+        task = progress.add_task("calls", total=trials * (7 if services else 4))
         for trial in evaluation.run(model, chain(*cases)):
             made.append(trial)
             progress.advance(task)

@@ -1,35 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a function is called, which, and with what.
+"""Whether functions are called, which, and with what.
 
-Each function is put to the model by itself, with what was said (`pollux.calls`); of those that fit
-the likeliest is called. The lines of the call are held to the parameters' types, and what is text
-in them to words that somebody said: spark has no others.
+Each function is put to the caller by itself, with what was said (`pollux.calls`); of those that fit
+the likeliest is called. What was said may fall into parts, each a wish of its own: then each part
+has its call. Arguments are words that somebody said, as far as their schemas allow them. Where a
+required one is none of those, and where a schema is too entangled for one word a parameter, the
+model writes, held to the schema.
 """
 
 import json
+import re
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import llguidance
-import numpy as np
 
 from pollux import calls
 from pollux.calls import Parameter, Tool, Turn
 from pollux.engine.answer import Respondent
-from pollux.engine.sampling import Sampling, only
+from pollux.engine.calling import verdicts
+from pollux.engine.sampling import Sampling
+from pollux.engine.scheduler import Handle
 from pollux.media.part import Part
 from pollux.serve import grammar, wire
 from pollux.serve.errors import invalid
-from pollux.serve.grammar import Guide
+from pollux.serve.grammar import Grammars
 from pollux.serve.hub import Hub
 from pollux.serve.work import Ticket
 
 ROLES = {"user": calls.USER, "model": calls.MODEL}
 BARE = {"type", "title", "description", "default", "examples"}  # of a schema, that forbid nothing
 OWN_LINE = {"properties", "required", "additionalProperties"} | BARE  # of one with a line for each
-TOGETHER = 32  # functions asked about at a time
+JOINTS = re.compile(r"(?<=[.!?;])\s+|,?\s+(?:and|then)\s+|[；。！？]")
+MOST_JOINTS = 6  # of what was said, that are tried
+PARTED = 1.0  # nats by which each of two parts calls for a function at least
+LISTING = re.compile(r"\s*(?:[,;、]|\band\b|和)\s*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,35 +162,9 @@ def _values(schema: dict[str, Any]) -> list[str]:
     return values if plain and schema.get("type", "string") == "string" else []
 
 
-def form(one: Function, said: Sequence[Turn]) -> str:
-    """The grammar of a call's lines."""
-    if one.whole is not None:
-        return grammar.of_schema(one.whole)
-    text = "\n".join(turn.text for turn in calls.heard(said))
-    text = text.encode("utf-8", "replace").decode()  # lone surrogates have no UTF-8
-    words = json.dumps({"substring_words": text})
-    rules = [f"SAID: WORDS & /[^ \\n][^\\n]*/\nWORDS: %regex {words}", 'NEWLINE: "\\n"']
-    lines = []
-    for number, (name, schema) in enumerate(one.schemas.items()):
-        head = json.dumps(calls.argument_head(name), ensure_ascii=False)
-        rules.append(f'line{number}: {head} " "? ({_value(schema)}) NEWLINE')
-        lines.append(f"line{number}" + ("" if name in one.required else "?"))
-    start = f"start: {' '.join(lines)}" if lines else 'start: ""'
-    return llguidance.LLMatcher.grammar_from_lark("\n".join([start, *rules]))
-
-
-def _value(schema: dict[str, Any]) -> str:
-    if values := _values(schema):
-        return " | ".join(json.dumps(value, ensure_ascii=False) for value in values)
-    bare, kind = not set(schema) - BARE, schema.get("type", "string")
-    if bare and kind == "string":
-        return "SAID"
-    return f"%json {json.dumps(schema | {'x-guidance': {'whitespace_flexible': False}})}"
-
-
 def count(hub: Hub, declared: Sequence[wire.FunctionDeclaration]) -> int:
-    """Tokens of what the model is shown of the functions."""
-    shown = [calls.question(function(one).tool, ()) for one in declared]
+    """Tokens of what is shown of the functions."""
+    shown = [calls.question(function(one).tool, ()).text for one in declared]
     return sum(len(hub.model.tokenizer.encode(text)) for text in shown)
 
 
@@ -195,31 +176,109 @@ def results(contents: Sequence[wire.Content]) -> str:
     )
 
 
-def chosen(hub: Hub, calling: Calling, ticket: Ticket) -> Function | None:
-    """The function that fits best; None where none does and none must."""
-    functions = calling.functions
-    if calling.forced and len(functions) == 1:
-        return functions[0]
-    margins: list[float] = []
-    for start in range(0, len(functions), TOGETHER):
-        some = [_Verdict(hub) for _ in functions[start : start + TOGETHER]]
-        handles = [
-            ask(hub, calling, one, Sampling(max_tokens=1), verdict, ticket)
-            for one, verdict in zip(functions[start:], some, strict=False)
-        ]
-        for handle in handles:
-            handle.answer()
-        ticket.check()
-        margins += [verdict.margin for verdict in some]
-    best = int(np.argmax(margins))
-    return functions[best] if calling.forced or margins[best] > 0 else None
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """A function to be called with these arguments.
+
+    `missing`: required ones that are to be written. `turns`: what it was decided by.
+    """
+
+    function: Function
+    arguments: dict[str, Any]
+    missing: tuple[str, ...]
+    turns: tuple[Turn, ...]
+    fits: float
+
+    @property
+    def written(self) -> bool:
+        return bool(self.missing) or self.function.whole is not None
 
 
-def ask(
-    hub: Hub, calling: Calling, one: Function, sampling: Sampling, guide: Guide, ticket: Ticket
-):
-    """Asks about that function; nothing but what was said is known."""
-    question = calls.question(one.tool, calling.turns)
+def decided(calling: Calling, grammars: Grammars) -> list[Decision]:
+    """Calls in the order they were asked for; none where no function fits and none must."""
+    whole = _best(calling, calling.turns, grammars)
+    if not calling.turns or (whole.fits <= 0 and not calling.forced):
+        return [whole] if calling.forced else []
+    return _parted(calling, grammars, whole)
+
+
+def _parted(calling: Calling, grammars: Grammars, whole: Decision) -> list[Decision]:
+    """The call, or two where both halves of what was said call for one; and so each half."""
+    *before, last = whole.turns
+    best: tuple[float, list[Decision]] = (PARTED, [])
+    for pair in halves(last.text) if last.role == calls.USER else ():
+        turns = [(*before, replace(last, text=half)) for half in pair]
+        made = [_best(calling, one, grammars) for one in turns]
+        least = min(one.fits for one in made)
+        if least > best[0]:
+            best = (least, made)
+    parts = [call for half in best[1] for call in _parted(calling, grammars, half)]
+    same = {json.dumps([call.function.tool.name, call.arguments]): call for call in parts}
+    return [*same.values()] or [whole]
+
+
+def halves(text: str) -> Iterator[tuple[str, str]]:
+    """Where it may fall into two: not within quotation marks."""
+    found = [one for one in JOINTS.finditer(text) if text[: one.start()].count('"') % 2 == 0]
+    for one in found[:MOST_JOINTS]:
+        first, second = text[: one.start()].strip(), text[one.end() :].strip()
+        if first and second:
+            yield first, second
+
+
+def _best(calling: Calling, turns: Sequence[Turn], grammars: Grammars) -> Decision:
+    found = verdicts([(one.tool, turns) for one in calling.functions])
+    verdict, function = max(
+        zip(found, calling.functions, strict=True), key=lambda pair: pair[0].fits
+    )
+    arguments: dict[str, Any] = {}
+    for name, schema in function.schemas.items():
+        for text in verdict.arguments[name]:
+            if text is None and name not in function.required:
+                break
+            if text is not None and (made := valued(schema, text, grammars)) is not None:
+                arguments[name] = made
+                break
+    return Decision(
+        function=function,
+        arguments=arguments,
+        missing=tuple(n for n in function.schemas if n in function.required - {*arguments}),
+        turns=tuple(turns),
+        fits=verdict.fits,
+    )
+
+
+def valued(schema: dict[str, Any], text: str, grammars: Grammars) -> Any:
+    """What these words are as a value of that schema; None where they are none."""
+    value = _read(schema, text)
+    plain = not set(schema) - BARE and schema.get("type", "string") in ("string", "boolean")
+    if value is None or plain:
+        return value
+    text = json.dumps(value, separators=(",", ":"))
+    return value if grammars.accepts(grammar.of_schema(schema), text) else None
+
+
+def _read(schema: Any, text: str) -> Any:
+    if not isinstance(schema, dict):
+        return text
+    match schema.get("type", "string"):
+        case "string":
+            listed = {one.casefold(): one for one in _values(schema)}
+            return listed.get(text.casefold()) if listed else text
+        case "integer" | "number":
+            return calls.number(text)
+        case "boolean":
+            return text == "true" if text in calls.YES_NO else None
+        case "array":
+            items = [_read(schema.get("items") or {}, one) for one in LISTING.split(text) if one]
+            return None if None in items else items
+    return None
+
+
+def ask(hub: Hub, decision: Decision, sampling: Sampling, ticket: Ticket) -> Handle:
+    """Has the model write what is missing; nothing but what was said is known."""
+    question = calls.question(decision.function.tool, decision.turns).text
+    guide = hub.grammars.guide(form(decision))
     handle = hub.scheduler.submit(_nothing(hub, ticket), question, sampling, guide)
     ticket.at_cancel(handle.cancel)
     return handle
@@ -231,47 +290,57 @@ def _nothing(hub: Hub, ticket: Ticket) -> Respondent:
     return hub.library.respondent([piece.key], readings)
 
 
-class _Verdict:
-    """By how much a call is likelier than none. Ends the answer at once."""
-
-    def __init__(self, hub: Hub):
-        control = hub.model.tokenizer.control
-        self.call, self.none = control["<begin_call>"], control["<other>"]
-        self.end = control["<end>"]
-        self.margin = -np.inf
-
-    def __call__(self, said: Sequence[int], logits: np.ndarray) -> np.ndarray:
-        self.margin = float(logits[self.call] - logits[self.none])
-        return only(self.end, logits)
-
-
-def writing(hub: Hub, calling: Calling, one: Function) -> Guide:
-    """For an answer that is a call of it."""
-    begin = hub.model.tokenizer.control["<begin_call>"]
-    inner = hub.grammars.guide(form(one, calling.turns))
-
-    def guide(said: Sequence[int], logits: np.ndarray) -> np.ndarray:
-        return inner(said[1:], logits) if said else only(begin, logits)
-
-    return guide
+def form(decision: Decision) -> str:
+    """The grammar of what is written: a line for each argument, or one object."""
+    function = decision.function
+    if function.whole is not None:
+        return grammar.of_schema(function.whole)
+    text = "\n".join(turn.text for turn in calls.heard(decision.turns))
+    text = text.encode("utf-8", "replace").decode()  # lone surrogates have no UTF-8
+    words = json.dumps({"substring_words": text})
+    rules = [f"SAID: WORDS & /[^ \\n][^\\n]*/\nWORDS: %regex {words}", 'NEWLINE: "\\n"']
+    for number, name in enumerate(decision.missing):
+        head = json.dumps(_head(name), ensure_ascii=False)
+        rules.append(f'line{number}: {head} " "? ({_value(function.schemas[name])}) NEWLINE')
+    start = " ".join(f"line{number}" for number in range(len(decision.missing)))
+    return llguidance.LLMatcher.grammar_from_lark("\n".join([f"start: {start}", *rules]))
 
 
-def call_of(one: Function, text: str) -> wire.FunctionCall | None:
-    """The call that the model wrote, to its end; None where it is none."""
+def _head(name: str) -> str:
+    """What the line of an argument begins with."""
+    return f"- {name}:"
+
+
+def _value(schema: dict[str, Any]) -> str:
+    if values := _values(schema):
+        return " | ".join(json.dumps(value, ensure_ascii=False) for value in values)
+    bare, kind = not set(schema) - BARE, schema.get("type", "string")
+    if bare and kind == "string":
+        return "SAID"
+    return f"%json {json.dumps(schema | {'x-guidance': {'whitespace_flexible': False}})}"
+
+
+def call_of(decision: Decision, written: str = "") -> wire.FunctionCall | None:
+    """The call, with what the model wrote, to its end; None where that is none."""
+    function = decision.function
     try:
-        arguments = _lines(one, text) if one.whole is None else json.loads(text)
+        more = _lines(decision, written) if function.whole is None else json.loads(written)
     except ValueError:
         return None
-    return wire.FunctionCall(id=f"call-{secrets.token_hex(8)}", name=one.tool.name, args=arguments)
+    return wire.FunctionCall(
+        id=f"call-{secrets.token_hex(8)}",
+        name=function.tool.name,
+        args={**decision.arguments, **more},
+    )
 
 
-def _lines(one: Function, text: str) -> dict[str, Any]:
+def _lines(decision: Decision, written: str) -> dict[str, Any]:
     arguments = {}
-    for line in text.splitlines():
-        for name, schema in one.schemas.items():
-            head = calls.argument_head(name)
-            if line.startswith(head) and name not in arguments:
-                said = line[len(head) :].strip()
+    for line in written.splitlines():
+        for name in decision.missing:
+            schema = decision.function.schemas[name]
+            if line.startswith(_head(name)) and name not in arguments:
+                said = line[len(_head(name)) :].strip()
                 plain = _values(schema) or _value(schema) == "SAID"
                 arguments[name] = said if plain else json.loads(said)
                 break

@@ -2,6 +2,7 @@
 """An answer of the model as a candidate: text, reason to finish, sources, probabilities."""
 
 import base64
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from pollux.media.png import png
 from pollux.memory.place import bytes_between
 from pollux.memory.reading import Reading
 from pollux.serve import reply, wire
-from pollux.serve.calling import Function, call_of
+from pollux.serve.calling import Decision, call_of
 from pollux.serve.hub import Hub
 from pollux.serve.tools import Form
 
@@ -91,18 +92,25 @@ def _part(part: str | Drawing) -> wire.Part:
     return wire.Part(inline_data=wire.Blob(mime_type="image/png", data=data))
 
 
-def called(context: Context, answer: Answer, index: int, function: Function) -> reply.Candidate:
-    """The call of a function."""
-    call = call_of(function, answer.text) if answer.finish == "end" else None
-    parts = [wire.Part(function_call=call) if call else wire.Part(text="")]
-    logprobs = [chosen.logprob for chosen in answer.chosen]
+def called(
+    context: Context, decided: Sequence[tuple[Decision, Answer | None]], index: int
+) -> reply.Candidate:
+    """Calls of functions, with what the model wrote of them."""
+    made = [
+        call_of(one, answer.text if answer else "")
+        if answer is None or answer.finish == "end"
+        else None
+        for one, answer in decided
+    ]
+    parts = [wire.Part(function_call=one) for one in made if one] or [wire.Part(text="")]
+    tokens = sum(answer.tokens for _, answer in decided if answer)
+    given = json.dumps([one.arguments for one, _ in decided], ensure_ascii=False)
+    tokens += len(context.hub.model.tokenizer.encode(given))
     return reply.Candidate(
         content=wire.Content(role="model", parts=[*context.ran, *parts]),
         index=index,
-        finish_reason="STOP" if call else "MALFORMED_FUNCTION_CALL",
-        avg_logprobs=sum(logprobs) / len(logprobs),
-        logprobs_result=_logprobs(context, answer.chosen) if context.logprobs else None,
-        token_count=answer.tokens,
+        finish_reason="STOP" if all(made) else "MALFORMED_FUNCTION_CALL",
+        token_count=tokens,
     )
 
 

@@ -22,6 +22,7 @@ from pollux.memory.reading import Reading
 from pollux.serve import (
     caches,
     calling,
+    candidate,
     errors,
     programs,
     prompt,
@@ -31,7 +32,8 @@ from pollux.serve import (
     view,
     wire,
 )
-from pollux.serve.candidate import Context, called, made
+from pollux.serve.calling import Decision
+from pollux.serve.candidate import Context
 from pollux.serve.errors import invalid
 from pollux.serve.files import FOREVER
 from pollux.serve.hub import Hub, HubOf
@@ -191,14 +193,17 @@ def unasked(asked: Asked, ran: Sequence[programs.Ran]) -> reply.Candidate:
 def answering(ready: Opened, ticket: Ticket) -> Iterator[Event]:
     """All candidates are in the making together; they are told one after another."""
     asked, hub = ready.asked, ready.context.hub
-    function = calling.chosen(hub, asked.calling, ticket) if asked.calling else None
-    handles = []
+    decided = calling.decided(asked.calling, hub.grammars) if asked.calling else []
+    handles: list[Handle] = []
     try:
         for index in range(asked.candidates):
             sampling = replace(asked.sampling, seed=(asked.sampling.seed + index) % 2**32)
-            handles.append(_begun(ready, sampling, function, ticket))
-        for index, handle in enumerate(handles):
-            yield from _told(ready, handle, index, function)
+            handles.extend(_begun(ready, sampling, decided, ticket))
+        for index in range(asked.candidates):
+            if decided:
+                yield _called(ready, decided, handles, index)
+            else:
+                yield from _told(ready, handles[index], index)
             ticket.check()
     finally:
         for handle in handles:
@@ -206,33 +211,38 @@ def answering(ready: Opened, ticket: Ticket) -> Iterator[Event]:
 
 
 def _begun(
-    ready: Opened, sampling: Sampling, function: calling.Function | None, ticket: Ticket
-) -> Handle:
-    """An answer, or a call of the function."""
+    ready: Opened, sampling: Sampling, decided: Sequence[Decision], ticket: Ticket
+) -> list[Handle]:
+    """An answer, or what is to be written of calls."""
     asked, hub = ready.asked, ready.context.hub
-    if asked.calling and function:
-        guide = calling.writing(hub, asked.calling, function)
+    if decided:
         sampling = replace(sampling, stop=())
-        return calling.ask(hub, asked.calling, function, sampling, guide, ticket)
+        return [calling.ask(hub, one, sampling, ticket) for one in decided if one.written]
     guide = asked.form.guide()
     handle = hub.scheduler.submit(ready.respondent, asked.prompt.question, sampling, guide)
     ticket.at_cancel(handle.cancel)
-    return handle
+    return [handle]
 
 
-def _told(
-    ready: Opened, handle: Handle, index: int, function: calling.Function | None
-) -> Iterator[Event]:
+def _called(
+    ready: Opened, decided: Sequence[Decision], handles: Sequence[Handle], index: int
+) -> reply.Candidate:
+    """All calls together; `handles`: of what is written of them, all candidates' in turn."""
+    written = sum(one.written for one in decided)
+    answers = iter([one.answer() for one in handles[index * written :][:written]])
+    made = [(one, next(answers) if one.written else None) for one in decided]
+    whole = candidate.called(ready.context, made, index)
+    return safety.judged(whole, ready.asked.blocked_from)
+
+
+def _told(ready: Opened, handle: Handle, index: int) -> Iterator[Event]:
     """One answer: pieces of its text, then the whole, as far as both may be told."""
     asked, guard = ready.asked, safety.Guard(ready.asked.blocked_from)
     # Pictures come with the whole, between its texts.
-    quiet = function is not None or bool(ready.context.ran) or asked.form.pictures
+    quiet = bool(ready.context.ran) or asked.form.pictures
     for piece in handle:
         if isinstance(piece, Answer):
-            context = ready.context
-            whole = (
-                called(context, piece, index, function) if function else made(context, piece, index)
-            )
+            whole = candidate.made(ready.context, piece, index)
             yield safety.judged(whole, asked.blocked_from)
         elif not quiet:
             text = guard.passed(piece)

@@ -57,14 +57,7 @@ class Grammars:
 
     def guide(self, grammar: str) -> Guide:
         """A fresh one for each answer. ApiError where the grammar cannot be followed."""
-        with self.lock:
-            if self.vocabulary is None:
-                wrapper = llguidance.TokenizerWrapper(Vocabulary(self.tokenizer))
-                self.vocabulary = llguidance.LLTokenizer(wrapper)
-        matcher = llguidance.LLMatcher(self.vocabulary, grammar, log_level=0)
-        if matcher.is_error():
-            reason = " ".join(matcher.get_error().split())[:300]
-            raise invalid(f"the schema cannot be followed: {reason}", "generationConfig")
+        matcher = self._matcher(grammar)
         taken = 0
 
         def allowed(said: Sequence[int], logits: np.ndarray) -> np.ndarray:
@@ -76,6 +69,24 @@ class Grammars:
             return np.where(mask > 0, logits[: len(mask)], FORBIDDEN)
 
         return allowed
+
+    def accepts(self, grammar: str, text: str) -> bool:
+        """Whether that could be an answer. ApiError where the grammar cannot be followed."""
+        matcher = self._matcher(grammar)
+        return matcher.consume_tokens(self.tokenizer.encode(text).tolist()) and bool(
+            matcher.is_accepting()
+        )
+
+    def _matcher(self, grammar: str) -> llguidance.LLMatcher:
+        with self.lock:
+            if self.vocabulary is None:
+                wrapper = llguidance.TokenizerWrapper(Vocabulary(self.tokenizer))
+                self.vocabulary = llguidance.LLTokenizer(wrapper)
+        matcher = llguidance.LLMatcher(self.vocabulary, grammar, log_level=0)
+        if matcher.is_error():
+            reason = " ".join(matcher.get_error().split())[:300]
+            raise invalid(f"the schema cannot be followed: {reason}", "generationConfig")
+        return matcher
 
 
 def of_config(config: GenerationConfig) -> str | None:

@@ -95,8 +95,13 @@ class ChatRequest(Sent):
     response_format: wire.Json | None = None
     tools: list[ToolOf] | None = None
     tool_choice: str | wire.Json | None = None
+    parallel_tool_calls: bool | None = None
     stream: bool = False
     stream_options: StreamOptions | None = None
+
+    @property
+    def most_calls(self) -> int | None:
+        return 1 if self.parallel_tool_calls is False else None
 
 
 @router.get("/models")
@@ -124,14 +129,14 @@ async def complete(hub: HubOf, request: Request, body: ChatRequest) -> Response:
     about = {"id": f"chatcmpl-{exchange.response_id}", "created": made, "model": body.model}
     if not body.stream:
         response = await exchange.whole(request, asked)
-        choices = [_choice(candidate) for candidate in response.candidates or (BLOCKED,)]
+        choices = [_choice(one, body.most_calls) for one in response.candidates or (BLOCKED,)]
         usage = _usage(response.usage_metadata)
         return JsonReply({**about, "object": "chat.completion", "choices": choices, "usage": usage})
     coming = exchange.events(request, asked)
     first = await anext(coming)  # what is wrong with a request is told before the answer begins
     about["object"] = "chat.completion.chunk"
     told_usage = bool(body.stream_options and body.stream_options.include_usage)
-    chunks = _chunks(exchange, first, coming, about, told_usage)
+    chunks = _chunks(exchange, first, coming, about, told_usage, body.most_calls)
     return StreamingResponse(chunks, media_type="text/event-stream")
 
 
@@ -141,6 +146,7 @@ async def _chunks(
     rest: AsyncGenerator[Event],
     about: dict[str, Any],
     usage: bool,
+    most_calls: int | None,
 ) -> AsyncIterator[bytes]:
     begun: set[int] = set()
 
@@ -148,7 +154,7 @@ async def _chunks(
         if isinstance(event, reply.PromptFeedback):
             event = BLOCKED
         event = event if isinstance(event, Text) else exchange.unsaid(event)
-        choice = _delta(event, first=event.index not in begun)
+        choice = _delta(event, event.index not in begun, most_calls)
         begun.add(event.index)
         return _event({**about, "choices": [choice], **({"usage": None} if usage else {})})
 
@@ -171,8 +177,8 @@ def _event(value: dict[str, Any]) -> bytes:
     return b"data: " + encoded(value) + b"\n\n"
 
 
-def _message(parts: list[wire.Part]) -> dict[str, Any]:
-    calls = [part.function_call for part in parts if part.function_call]
+def _message(parts: list[wire.Part], most_calls: int | None) -> dict[str, Any]:
+    calls = [part.function_call for part in parts if part.function_call][:most_calls]
     if not calls:
         return {"role": "assistant", "content": "".join(part.text or "" for part in parts)}
     listed = [
@@ -186,8 +192,8 @@ def _message(parts: list[wire.Part]) -> dict[str, Any]:
     return {"role": "assistant", "content": None, "tool_calls": listed}
 
 
-def _choice(candidate: reply.Candidate) -> dict[str, Any]:
-    message = _message(candidate.content.parts)
+def _choice(candidate: reply.Candidate, most_calls: int | None) -> dict[str, Any]:
+    message = _message(candidate.content.parts, most_calls)
     return {
         "index": candidate.index,
         "message": message,
@@ -202,12 +208,12 @@ def _finish(candidate: reply.Candidate, message: dict[str, Any]) -> str:
     return FINISHED.get(candidate.finish_reason or "", "content_filter")
 
 
-def _delta(event: Text | reply.Candidate, first: bool) -> dict[str, Any]:
+def _delta(event: Text | reply.Candidate, first: bool, most_calls: int | None) -> dict[str, Any]:
     if isinstance(event, Text):
         delta: dict[str, Any] = {"content": event.text}
         finish = None
     else:
-        delta = _message(event.content.parts)
+        delta = _message(event.content.parts, most_calls)
         finish = _finish(event, delta)
         delta.pop("role")
         for number, call in enumerate(delta.get("tool_calls", ())):

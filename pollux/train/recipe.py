@@ -5,11 +5,23 @@ import dataclasses
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from pollux.config import DRAW, HAND, SENSES, SPARK, TINY, Config, Listener, Picture, Spotter
+from pollux.config import (
+    DRAW,
+    HAND,
+    SENSES,
+    SPARK,
+    TINY,
+    Caller,
+    Config,
+    Listener,
+    Picture,
+    Spotter,
+)
 from pollux.data.stage import Stage
 from pollux.errors import RecipeError
 
 LEAST_SIDE = 64  # pixels of a page
+LEAST_WORDS = 192  # of questions: those of a dialogue
 LEAST_TOKENS = 75  # of sound: three seconds, or no sentence has room
 
 
@@ -92,6 +104,22 @@ class Listening(Pace):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Calling(Pace):
+    """A caller: which tool fits, and with which words (train/caller.py)."""
+
+    name: str = "caller"
+    config: Caller = Caller()
+    steps: int = 8_000
+    words: int = 4_096  # a step
+    warmup_steps: int = 200
+    decay_share: float = 0.8
+    weight_decay: float = 0.02
+
+    def __post_init__(self):
+        _check_least(self, steps=1, words=LEAST_WORDS)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PictureRecipe(Pace):
     """A hand alone, before a model draws with it: pictures as codes and back (train/picture.py)."""
 
@@ -107,9 +135,9 @@ class PictureRecipe(Pace):
         _check_least(self, steps=1, rows=1)
 
 
-Alone = Spotting | Listening
+Alone = Spotting | Listening | Calling
 Run = Recipe | Alone | PictureRecipe
-Kind = TypeVar("Kind", Recipe, Spotting, Listening, PictureRecipe)
+Kind = TypeVar("Kind", Recipe, Spotting, Listening, Calling, PictureRecipe)
 
 GENRES = {
     "books": 4.0,
@@ -123,7 +151,6 @@ GENRES = {
     "definitions": 0.4,
     "talk": 0.6,
     "languages": 1.5,
-    "tools": 1.6,
     "writing": 1.5,
 }
 MEDIA = {"pictures": 5.0, "recording": 5.0, "film": 5.0}
@@ -168,7 +195,7 @@ RECIPES = {
         ),
     )
 }
-SPOTTER, LISTENER, PICTURE = Spotting(), Listening(), PictureRecipe()
+SPOTTER, LISTENER, CALLER, PICTURE = Spotting(), Listening(), Calling(), PictureRecipe()
 
 
 def override(recipe: Kind, settings: list[str]) -> Kind:

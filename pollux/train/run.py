@@ -14,14 +14,14 @@ from typing import Any
 import jax
 
 from pollux import params
-from pollux.config import Config, Listener, Picture, Spotter, parsed, parsed_picture
+from pollux.config import Caller, Config, Listener, Picture, Spotter, parsed, parsed_picture
 from pollux.errors import RecipeError, WeightsError
 from pollux.model import decoder
 from pollux.train import step as stepping
 from pollux.train.recipe import Run
 from pollux.train.saves import Saves, abstract
 
-Alone = Listener | Spotter  # what stands beside a model
+Alone = Caller | Listener | Spotter  # what stands beside a model
 
 
 class Keeping:

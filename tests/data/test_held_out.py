@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pollux import examples
-from pollux.data import corpora, drawing, facts, mixture, passages, senses, tools, writing
+from pollux.data import corpora, drawing, facts, mixture, passages, senses, writing
 from pollux.errors import RecipeError
 from pollux.train.recipe import RECIPES
 
@@ -108,7 +108,7 @@ def joined(texts, characters=4_000_000):
 
 def test_recipes_name_no_held_out_file():
     genres = {genre for recipe in RECIPES.values() for s in recipe.stages for genre in s.genres}
-    by_rule = {drawing.GENRE, "random", "languages", tools.GENRE, writing.GENRE}
+    by_rule = {drawing.GENRE, "random", "languages", writing.GENRE}
     others = {*passages.SOURCES, *senses.GENRES, *by_rule}
     assert genres <= {*corpora.CORPORA, *others}
     named = {file for corpus in TRAINED_ON for file in corpus.files}

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which function is called and with what: the grammar of a call, what is shown, what is parsed."""
+"""Which functions are called, with what: schemas, what is written, the caller in the package."""
 
 import numpy as np
 import pytest
 
 from pollux import calls
 from pollux.calls import Turn
-from pollux.data import tools
-from pollux.data.requests import Request
 from pollux.serve import calling, grammar, wire
+from pollux.serve.calling import Calling
 from pollux.serve.errors import ApiError
 from pollux.serve.grammar import Grammars
 from pollux.tokenizer import Tokenizer
@@ -49,59 +48,84 @@ def allowed(grammars, form, text):
     return tokenizer.decode(said), bool(ends)
 
 
+def decision(function, *missing, turns=SAID, **arguments):
+    return calling.Decision(
+        function=function, arguments=arguments, missing=missing, turns=turns, fits=1.0
+    )
+
+
+FIRST = "- time: 7:30\n"
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("missing", "text"),
     [
-        "- time: 7:30\n",
-        "- time: 7:30\n- sound:bird song\n- times: 3\n- weekly: true\n",
-        '- time: 7:30\n- days: ["Mon"]\n- code: "ABC"\n',
+        (("time",), "- time: 7:30\n"),
+        (
+            ("time", "sound", "times", "weekly"),
+            FIRST + "- sound:bird song\n- times: 3\n- weekly: true\n",
+        ),
+        (("time", "days", "code"), FIRST + '- days: ["Mon"]\n- code: "ABC"\n'),
     ],
 )
-def test_lines_of_their_types_may_be_written(grammars, text):
-    form = calling.form(calling.function(ALARM), SAID)
+def test_lines_of_their_types_may_be_written(grammars, missing, text):
+    form = calling.form(decision(calling.function(ALARM), *missing))
     assert allowed(grammars, form, text) == (text, True)
 
 
 @pytest.mark.parametrize(
-    ("text", "stops"),
+    ("missing", "text", "stops"),
     [
-        ("- sound: bell\n", "-"),  # the time is required
-        ("- time: noon\n", "- time:"),  # nobody said so
-        ("- time: 7:30\n- sound: gong\n", "- time: 7:30\n- sound:"),
-        ("- time: 7:30\n- times: three\n", "- time: 7:30\n- times:"),
-        ('- time: 7:30\n- days: ["Sun"]\n', '- time: 7:30\n- days: ["'),
+        (("time", "sound"), "- sound: bell\n", "-"),  # the time comes first
+        (("time",), "- time: noon\n", "- time:"),  # nobody said so
+        (("sound",), "- sound: gong\n", "- sound:"),
+        (("times",), "- times: three\n", "- times:"),
+        (("days",), '- days: ["Sun"]\n', '- days: ["'),
     ],
 )
-def test_nothing_else_may(grammars, text, stops):
-    form = calling.form(calling.function(ALARM), SAID)
+def test_nothing_else_may(grammars, missing, text, stops):
+    form = calling.form(decision(calling.function(ALARM), *missing))
     assert allowed(grammars, form, text) == (stops, False)
 
 
-def test_what_training_teaches_may_be_written(grammars):
-    given = {"time": "7:30", "sound": "bird song", "weekly": "false"}
-    function = calling.function(ALARM)
-    made = tools.example(
-        grammars.tokenizer, Request(tool=function.tool, turns=SAID, arguments=given)
-    )
-    taught = [int(token) for token in made[1].tokens][1:-1]
-    guide = grammars.guide(calling.form(function, SAID))
-    for i, token in enumerate(taught):
-        assert guide(taught[:i], np.zeros(grammars.tokenizer.vocab_size))[token] == 0
-    call = calling.call_of(function, grammars.tokenizer.decode(taught))
-    assert call.args == {"time": "7:30", "sound": "bird song", "weekly": False}
-
-
 def test_lines_become_arguments_of_their_types():
-    function = calling.function(ALARM)
-    text = '- time:7:30\n- times: 3\n- days: ["Mon", "Tue"]\n- code: "ABC"'
-    call = calling.call_of(function, text)
+    given = decision(calling.function(ALARM), "times", "days", "code", time="7:30")
+    call = calling.call_of(given, '- times: 3\n- days: ["Mon", "Tue"]\n- code: "ABC"')
     assert call.name == "set_alarm"
     assert call.args == {"time": "7:30", "times": 3, "days": ["Mon", "Tue"], "code": "ABC"}
-    assert calling.call_of(function, "- times: many") is None
+    assert calling.call_of(given, "- times: many") is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "words", "value"),
+    [
+        ({"type": "string"}, "bird song", "bird song"),
+        ({"type": "string", "enum": ["bell", "Bird song"]}, "bird Song", "Bird song"),
+        ({"type": "string", "enum": ["bell"]}, "gong", None),
+        ({"type": "integer"}, "two", 2),
+        ({"type": "integer"}, "1,200", 1_200),
+        ({"type": "integer"}, "2.5", None),
+        ({"type": "integer", "maximum": 3}, "4", None),
+        ({"type": "number", "minimum": 3}, "4.5", 4.5),
+        ({"type": "number"}, "many", None),
+        ({"type": "boolean"}, "true", True),
+        ({"type": "boolean"}, "false", False),
+        ({"type": "boolean"}, "weekly", None),
+        ({"type": "string", "pattern": "^[A-Z]{3}$"}, "ABC", "ABC"),
+        ({"type": "string", "pattern": "^[A-Z]{3}$"}, "abc", None),
+        ({"type": "array", "items": {"type": "string"}}, "Mon, Tue and Wed", ["Mon", "Tue", "Wed"]),
+        ({"type": "array", "items": {"type": "integer"}}, "1, two", [1, 2]),
+        ({"type": "array", "items": {"type": "integer"}, "maxItems": 1}, "1, two", None),
+        ({"type": "object"}, "anything", None),
+    ],
+)
+def test_words_as_values_of_a_schema(grammars, schema, words, value):
+    made = calling.valued(schema, words, grammars)
+    assert made == value and isinstance(made, type(value))
 
 
 def test_what_is_shown_of_a_function():
-    assert calls.question(calling.function(ALARM).tool, SAID).splitlines()[:4] == [
+    assert calls.question(calling.function(ALARM).tool, SAID).text.splitlines()[:4] == [
         "Tool: set alarm. Rings at a time of day.",
         "- time: When it is to ring",
         "- sound: bell | bird song",
@@ -119,15 +143,91 @@ def test_what_is_shown_of_a_function():
 )
 def test_entangled_arguments_are_one_object(grammars, schema):
     declared = wire.FunctionDeclaration(name="f", parameters_json_schema=schema)
-    function = calling.function(declared)
-    assert allowed(grammars, calling.form(function, SAID), "{}") == ("{}", True)
-    assert calling.call_of(function, "{}").args == {}
+    given = decision(calling.function(declared))
+    assert given.written
+    assert allowed(grammars, calling.form(given), "{}") == ("{}", True)
+    assert calling.call_of(given, "{}").args == {}
 
 
-def test_a_function_without_parameters(grammars):
-    function = calling.function(wire.FunctionDeclaration(name="stop"))
-    assert allowed(grammars, calling.form(function, SAID), "") == ("", True)
-    assert calling.call_of(function, "").args == {}
+def test_a_function_without_parameters():
+    given = decision(calling.function(wire.FunctionDeclaration(name="stop")))
+    assert not given.written
+    assert calling.call_of(given).args == {}
+
+
+def user(text):
+    return (Turn(role=calls.USER, text=text),)
+
+
+def decided(grammars, text, *declared, forced=False):
+    functions = tuple(map(calling.function, declared or HOUSE))
+    wanted = Calling(functions=functions, turns=user(text), forced=forced)
+    return [(one.function.tool.name, one.arguments) for one in calling.decided(wanted, grammars)]
+
+
+HOUSE = [
+    wire.FunctionDeclaration(
+        name=name,
+        description=told,
+        parameters={
+            "type": "OBJECT",
+            "properties": {key: {"type": kind} for key, kind in properties.items()},
+        },
+    )
+    for name, told, properties in (
+        ("get_weather", "Get the weather of a place.", {"city": "STRING"}),
+        ("set_volume", "Change the volume of a device.", {"level": "INTEGER", "device": "STRING"}),
+        ("lock_door", "Lock the door.", {}),
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("What is the weather in Lima?", [("get_weather", {"city": "Lima"})]),
+        (
+            "Set the volume of the radio to 40",
+            [("set_volume", {"level": 40, "device": "radio"})],
+        ),
+        ("Please lock the door.", [("lock_door", {})]),
+        (
+            "Tell me the weather in Oslo and lock the door",
+            [("get_weather", {"city": "Oslo"}), ("lock_door", {})],
+        ),
+        (
+            "Get the weather in Rome. Then get the weather in Cairo.",
+            [("get_weather", {"city": "Rome"}), ("get_weather", {"city": "Cairo"})],
+        ),
+        ("Who wrote this book?", []),
+    ],
+)
+def test_what_is_said_is_called(grammars, text, expected):
+    assert decided(grammars, text) == expected
+
+
+def test_where_a_call_is_forced_one_is_made(grammars):
+    [(name, _)] = decided(grammars, "Who wrote this book?", forced=True)
+    assert name in {one.name for one in HOUSE}
+    [(name, _)] = decided(grammars, "", forced=True)
+    assert name in {one.name for one in HOUSE}
+
+
+def test_many_functions_are_asked_about(grammars):
+    others = [
+        wire.FunctionDeclaration(name=f"polish_item_{n}", description="Polish it.")
+        for n in range(70)
+    ]
+    text = "What is the weather in Lima?"
+    assert decided(grammars, text, *others, HOUSE[0]) == decided(grammars, text, HOUSE[0])
+
+
+def test_what_is_in_quotation_marks_is_one_wish():
+    halves = [*calling.halves('Write "ring and run" and lock the door. Then go')]
+    assert halves == [
+        ('Write "ring and run"', "lock the door. Then go"),
+        ('Write "ring and run" and lock the door.', "Then go"),
+    ]
 
 
 def body(mode=None, names=(), last="user"):
@@ -153,12 +253,18 @@ def test_when_functions_may_be_called():
 
 
 @pytest.mark.parametrize("words", ["\ud800 half a pair", "", '"quoted" \\ and\nmore'])
-def test_whatever_was_said_a_call_can_be_written(grammars, words):
+def test_whatever_was_said_a_call_can_be_made(grammars, words):
     function = calling.function(
         wire.FunctionDeclaration(
-            name="say", parameters={"type": "OBJECT", "properties": {"it": {"type": "STRING"}}}
+            name="say",
+            parameters={
+                "type": "OBJECT",
+                "properties": {"it": {"type": "STRING"}},
+                "required": ["it"],
+            },
         )
     )
-    said = (Turn(role=calls.USER, text=words),)
-    assert allowed(grammars, calling.form(function, said), "")[1]
-    assert calling.call_of(function, "- it: more").args == {"it": "more"}
+    wanted = Calling(functions=(function,), turns=user(words) if words else (), forced=True)
+    for one in calling.decided(wanted, grammars):
+        assert allowed(grammars, calling.form(one), "")[1] or one.written
+        assert calling.call_of(one, "- it: more" if one.written else "").args["it"]

@@ -316,12 +316,31 @@ def test_a_call_where_one_is_wanted(client):
         model="spark", contents="Book a table for 4 guests, is it late?", config=config
     )
     [candidate] = response.candidates
-    if candidate.finish_reason == types.FinishReason.STOP:
-        [call] = response.function_calls
-        assert call.name == "book_table"
-        assert isinstance(call.args["guests"], int) and isinstance(call.args["late"], bool)
-    else:
-        assert candidate.finish_reason == types.FinishReason.MALFORMED_FUNCTION_CALL
+    assert candidate.finish_reason == types.FinishReason.STOP
+    [call] = response.function_calls
+    assert call.name == "book_table"
+    assert call.args["guests"] == 4 and isinstance(call.args["late"], bool)
+
+
+def test_several_calls_in_one_answer(client):
+    made = []
+
+    def lock_door() -> str:
+        """Lock the door."""
+        made.append("locked")
+        return "locked"
+
+    def set_volume(level: int) -> str:
+        """Change the volume of a device."""
+        made.append(level)
+        return f"the volume is {level}"
+
+    config = types.GenerateContentConfig(tools=[lock_door, set_volume])
+    response = client.models.generate_content(
+        model="spark", contents="Please lock the door. Then set the volume to 40.", config=config
+    )
+    assert made == ["locked", 40]
+    assert "locked" in response.text
 
 
 def test_functions_that_need_not_be_called(client):

@@ -95,6 +95,34 @@ def test_a_call_that_is_required(chat):
     assert made.choices[0].finish_reason == "tool_calls"
 
 
+@pytest.mark.parametrize(
+    ("parallel", "names"), [(None, ["lock_door", "set_volume"]), (False, ["lock_door"])]
+)
+def test_calls_at_once(chat, parallel, names):
+    declared = [
+        {"name": "lock_door", "description": "Lock the door."},
+        {
+            "name": "set_volume",
+            "description": "Change the volume of a device.",
+            "parameters": {"type": "object", "properties": {"level": {"type": "integer"}}},
+        },
+    ]
+    more = {} if parallel is None else {"parallel_tool_calls": parallel}
+    ask = {
+        "model": "spark",
+        "messages": [{"role": "user", "content": "Lock the door and set the volume to 40"}],
+        "tools": [{"type": "function", "function": function} for function in declared],
+        **more,
+    }
+    made = chat.chat.completions.create(**ask)
+    calls = made.choices[0].message.tool_calls
+    assert [call.function.name for call in calls] == names
+    assert json.loads(calls[-1].function.arguments) == ({"level": 40} if len(names) > 1 else {})
+    *_, last = (chunk.choices[0] for chunk in chat.chat.completions.create(**ask, stream=True))
+    assert [call.function.name for call in last.delta.tool_calls] == names
+    assert [call.index for call in last.delta.tool_calls] == [*range(len(names))]
+
+
 def test_errors_are_of_its_kind(chat):
     with pytest.raises(openai.NotFoundError, match="gpt-9"):
         chat.chat.completions.create(model="gpt-9", messages=[{"role": "user", "content": "a"}])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pollux.config import PRESETS
-from pollux.data import corpora, passages, senses, tools, writing
+from pollux.data import corpora, passages, senses, writing
 from pollux.errors import PolluxError, RecipeError
 from pollux.train.recipe import RECIPES, override
 
@@ -134,7 +134,7 @@ def test_recipes_hold_together(recipe):
     assert recipe is RECIPES[recipe.name]
     assert recipe.config is PRESETS[recipe.config.name]
     for stage in recipe.stages:
-        others = {*passages.SOURCES, *senses.GENRES, "random", "languages", tools.GENRE, "drawing"}
+        others = {*passages.SOURCES, *senses.GENRES, "random", "languages", "drawing"}
         others.add(writing.GENRE)
         assert {*stage.genres} <= {*corpora.CORPORA, *others}
         assert {*stage.skills} <= {"find", "absent", "quote", "point", "other", "passage"}
