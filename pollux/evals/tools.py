@@ -24,7 +24,7 @@ from pollux.data.services import Dialogue
 from pollux.errors import InputError
 from pollux.evals.score import Score, wilson
 from pollux.serve import calling, wire
-from pollux.serve.calling import Calling
+from pollux.serve.calling import Calling, Decider
 from pollux.serve.hub import Hub
 from pollux.serve.settings import Settings
 
@@ -192,9 +192,8 @@ def run(model: Model, cases: Iterator[Case]) -> Iterator[Trial]:
 
 def _tried(hub: Hub, case: Case) -> Trial:
     functions = tuple(calling.function(declared(tool)) for tool in case.tools)
-    decided = calling.decided(
-        Calling(functions=functions, turns=case.turns, forced=False), hub.grammars
-    )
+    wanted = Calling(functions=functions, turns=case.turns, forced=False)
+    decided = Decider(wanted, hub.grammars, lambda: None).decided()
     made = [calling.call_of(one) for one in decided if not one.written]
     return Trial(
         cell=case.cell,

@@ -3,15 +3,15 @@
 
 Each function is put to the caller by itself, with what was said (`pollux.calls`); of those that fit
 the likeliest is called. What was said may fall into parts, each a wish of its own: then each part
-has its call. Arguments are words that somebody said, as far as their schemas allow them. Where a
-required one is none of those, and where a schema is too entangled for one word a parameter, the
-model writes, held to the schema.
+has its call. Arguments are words that somebody said, as far as their schemas allow them. A required
+one that nobody said is asked for; where a call is insisted on, the model writes it, held to the
+schema, and so it does where a schema is too entangled for a line each.
 """
 
 import json
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -180,41 +180,73 @@ def results(contents: Sequence[wire.Content]) -> str:
 class Decision:
     """A function to be called with these arguments.
 
-    `missing`: required ones that are to be written. `turns`: what it was decided by.
+    `missing`: required ones that nobody said. `forced`: then they are written all the same.
     """
 
     function: Function
     arguments: dict[str, Any]
     missing: tuple[str, ...]
+    forced: bool
     turns: tuple[Turn, ...]
     fits: float
 
     @property
     def written(self) -> bool:
-        return bool(self.missing) or self.function.whole is not None
+        """Whether the model has to write something of it."""
+        return self.function.whole is not None or (self.forced and bool(self.missing))
 
 
-def decided(calling: Calling, grammars: Grammars) -> list[Decision]:
-    """Calls in the order they were asked for; none where no function fits and none must."""
-    whole = _best(calling, calling.turns, grammars)
-    if not calling.turns or (whole.fits <= 0 and not calling.forced):
-        return [whole] if calling.forced else []
-    return _parted(calling, grammars, whole)
+@dataclass(frozen=True)
+class Decider:
+    """`check`: raises where nobody waits for the decision any more."""
 
+    calling: Calling
+    grammars: Grammars
+    check: Callable[[], None]
 
-def _parted(calling: Calling, grammars: Grammars, whole: Decision) -> list[Decision]:
-    """The call, or two where both halves of what was said call for one; and so each half."""
-    *before, last = whole.turns
-    best: tuple[float, list[Decision]] = (PARTED, [])
-    for pair in halves(last.text) if last.role == calls.USER else ():
-        turns = [(*before, replace(last, text=half)) for half in pair]
-        made = [_best(calling, one, grammars) for one in turns]
-        least = min(one.fits for one in made)
-        if least > best[0]:
-            best = (least, made)
-    parts = [call for half in best[1] for call in _parted(calling, grammars, half)]
-    same = {json.dumps([call.function.tool.name, call.arguments]): call for call in parts}
-    return [*same.values()] or [whole]
+    def decided(self) -> list[Decision]:
+        """Calls in the order they were asked for; none where no function fits and none must."""
+        calling, whole = self.calling, self._best(self.calling.turns)
+        if not calling.turns or (whole.fits <= 0 and not calling.forced):
+            return [whole] if calling.forced else []
+        return self._parted(whole)
+
+    def _parted(self, whole: Decision) -> list[Decision]:
+        """The call, or two where both halves of what was said call for one; and so each half."""
+        *before, last = whole.turns
+        best: tuple[float, list[Decision]] = (PARTED, [])
+        for pair in halves(last.text) if last.role == calls.USER else ():
+            made = [self._best((*before, replace(last, text=half))) for half in pair]
+            least = min(one.fits for one in made)
+            if least > best[0]:
+                best = (least, made)
+        parts = [call for half in best[1] for call in self._parted(half)]
+        same = {json.dumps([call.function.tool.name, call.arguments]): call for call in parts}
+        return [*same.values()] or [whole]
+
+    def _best(self, turns: tuple[Turn, ...]) -> Decision:
+        self.check()
+        functions, forced = self.calling.functions, self.calling.forced
+        found = verdicts([(one.tool, turns) for one in functions])
+        at = max(range(len(found)), key=lambda at: found[at].fits)
+        arguments: dict[str, Any] = {}
+        for name, schema in functions[at].schemas.items():
+            insisted = forced and name in functions[at].required
+            for text in found[at].arguments[name]:
+                if text is None and not insisted:
+                    break
+                if text is not None and (made := valued(schema, text, self.grammars)) is not None:
+                    arguments[name] = made
+                    break
+        required = functions[at].required - {*arguments}
+        return Decision(
+            function=functions[at],
+            arguments=arguments,
+            missing=tuple(name for name in functions[at].schemas if name in required),
+            forced=forced,
+            turns=turns,
+            fits=found[at].fits,
+        )
 
 
 def halves(text: str) -> Iterator[tuple[str, str]]:
@@ -224,28 +256,6 @@ def halves(text: str) -> Iterator[tuple[str, str]]:
         first, second = text[: one.start()].strip(), text[one.end() :].strip()
         if first and second:
             yield first, second
-
-
-def _best(calling: Calling, turns: Sequence[Turn], grammars: Grammars) -> Decision:
-    found = verdicts([(one.tool, turns) for one in calling.functions])
-    verdict, function = max(
-        zip(found, calling.functions, strict=True), key=lambda pair: pair[0].fits
-    )
-    arguments: dict[str, Any] = {}
-    for name, schema in function.schemas.items():
-        for text in verdict.arguments[name]:
-            if text is None and name not in function.required:
-                break
-            if text is not None and (made := valued(schema, text, grammars)) is not None:
-                arguments[name] = made
-                break
-    return Decision(
-        function=function,
-        arguments=arguments,
-        missing=tuple(n for n in function.schemas if n in function.required - {*arguments}),
-        turns=tuple(turns),
-        fits=verdict.fits,
-    )
 
 
 def valued(schema: dict[str, Any], text: str, grammars: Grammars) -> Any:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pollux.calls import words
 from pollux.engine.answer import Answer
 from pollux.engine.drawing import Drawing
 from pollux.engine.sampling import Chosen
@@ -27,6 +28,10 @@ OTHER = (
     "This is none of my skills: I find facts, quote passages and say where and when something is "
     "said. The passages that come to mind:",
     "这不是我会做的事：我会查找事实、引用原文、指出出处和时间。想到的段落：",
+)
+LACKING = (
+    "To {tool} I need to know: {names}.",
+    "要执行“{tool}”，还需要知道：{names}。",
 )
 UNSURE = ("I am not sure of that. The passages that come to mind:", "我不确定。想到的段落：")
 
@@ -95,23 +100,35 @@ def _part(part: str | Drawing) -> wire.Part:
 def called(
     context: Context, decided: Sequence[tuple[Decision, Answer | None]], index: int
 ) -> reply.Candidate:
-    """Calls of functions, with what the model wrote of them."""
-    made = [
-        call_of(one, answer.text if answer else "")
-        if answer is None or answer.finish == "end"
-        else None
-        for one, answer in decided
-    ]
-    parts = [wire.Part(function_call=one) for one in made if one] or [wire.Part(text="")]
+    """Calls of functions, with what the model wrote of them; what they lack is asked for."""
+    parts: list[wire.Part] = []
+    broken = False
+    for one, answer in decided:
+        if one.missing and not one.forced:
+            parts.append(wire.Part(text=_lacking(context, one)))
+            continue
+        ended = answer is None or answer.finish == "end"
+        call = call_of(one, answer.text if answer else "") if ended else None
+        parts += [wire.Part(function_call=call)] if call else []
+        broken |= call is None
     tokens = sum(answer.tokens for _, answer in decided if answer)
     given = json.dumps([one.arguments for one, _ in decided], ensure_ascii=False)
     tokens += len(context.hub.model.tokenizer.encode(given))
     return reply.Candidate(
-        content=wire.Content(role="model", parts=[*context.ran, *parts]),
+        content=wire.Content(role="model", parts=[*context.ran, *(parts or [wire.Part(text="")])]),
         index=index,
-        finish_reason="STOP" if all(made) else "MALFORMED_FUNCTION_CALL",
+        finish_reason="MALFORMED_FUNCTION_CALL" if broken else "STOP",
         token_count=tokens,
     )
+
+
+def _lacking(context: Context, one: Decision) -> str:
+    names = ", ".join(words(name) for name in one.missing)
+    return LACKING[_is_chinese(context)].format(tool=words(one.function.tool.name), names=names)
+
+
+def _is_chinese(context: Context) -> bool:
+    return any("\u4e00" <= c <= "\u9fff" for c in context.question)
 
 
 def whole_text(context: Context, answer: Answer) -> str:
@@ -122,7 +139,7 @@ def whole_text(context: Context, answer: Answer) -> str:
         return context.results
     if answer.kind == "absent":
         return answer.text
-    chinese = any("\u4e00" <= c <= "\u9fff" for c in context.question)
+    chinese = _is_chinese(context)
     if answer.kind == "other" or not answer.text:
         if not any(part.end > part.text_start for part in context.reading.parts):
             return EMPTY[chinese]

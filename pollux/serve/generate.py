@@ -32,7 +32,7 @@ from pollux.serve import (
     view,
     wire,
 )
-from pollux.serve.calling import Decision
+from pollux.serve.calling import Decider, Decision
 from pollux.serve.candidate import Context
 from pollux.serve.errors import invalid
 from pollux.serve.files import FOREVER
@@ -193,7 +193,9 @@ def unasked(asked: Asked, ran: Sequence[programs.Ran]) -> reply.Candidate:
 def answering(ready: Opened, ticket: Ticket) -> Iterator[Event]:
     """All candidates are in the making together; they are told one after another."""
     asked, hub = ready.asked, ready.context.hub
-    decided = calling.decided(asked.calling, hub.grammars) if asked.calling else []
+    decided: list[Decision] = []
+    if asked.calling:
+        decided = Decider(asked.calling, hub.grammars, ticket.check).decided()
     handles: list[Handle] = []
     try:
         for index in range(asked.candidates):

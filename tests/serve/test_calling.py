@@ -7,7 +7,7 @@ import pytest
 from pollux import calls
 from pollux.calls import Turn
 from pollux.serve import calling, grammar, wire
-from pollux.serve.calling import Calling
+from pollux.serve.calling import Calling, Decider
 from pollux.serve.errors import ApiError
 from pollux.serve.grammar import Grammars
 from pollux.tokenizer import Tokenizer
@@ -50,7 +50,12 @@ def allowed(grammars, form, text):
 
 def decision(function, *missing, turns=SAID, **arguments):
     return calling.Decision(
-        function=function, arguments=arguments, missing=missing, turns=turns, fits=1.0
+        function=function,
+        arguments=arguments,
+        missing=missing,
+        forced=True,
+        turns=turns,
+        fits=1.0,
     )
 
 
@@ -162,7 +167,8 @@ def user(text):
 def decided(grammars, text, *declared, forced=False):
     functions = tuple(map(calling.function, declared or HOUSE))
     wanted = Calling(functions=functions, turns=user(text), forced=forced)
-    return [(one.function.tool.name, one.arguments) for one in calling.decided(wanted, grammars)]
+    made = Decider(wanted, grammars, lambda: None).decided()
+    return [(one.function.tool.name, one.arguments) for one in made]
 
 
 HOUSE = [
@@ -211,6 +217,15 @@ def test_where_a_call_is_forced_one_is_made(grammars):
     assert name in {one.name for one in HOUSE}
     [(name, _)] = decided(grammars, "", forced=True)
     assert name in {one.name for one in HOUSE}
+
+
+def test_a_decision_that_nobody_waits_for_is_given_up(grammars):
+    def gone():
+        raise TimeoutError
+
+    wanted = Calling(functions=(calling.function(ALARM),), turns=SAID, forced=False)
+    with pytest.raises(TimeoutError):
+        Decider(wanted, grammars, gone).decided()
 
 
 def test_many_functions_are_asked_about(grammars):
@@ -265,6 +280,6 @@ def test_whatever_was_said_a_call_can_be_made(grammars, words):
         )
     )
     wanted = Calling(functions=(function,), turns=user(words) if words else (), forced=True)
-    for one in calling.decided(wanted, grammars):
+    for one in Decider(wanted, grammars, lambda: None).decided():
         assert allowed(grammars, calling.form(one), "")[1] or one.written
         assert calling.call_of(one, "- it: more" if one.written else "").args["it"]

@@ -343,6 +343,18 @@ def test_several_calls_in_one_answer(client):
     assert "locked" in response.text
 
 
+def test_what_a_call_lacks_is_asked_for(client):
+    def set_volume(level: int) -> str:
+        """Change the volume of a device."""
+        raise AssertionError("it is not called")
+
+    config = types.GenerateContentConfig(tools=[set_volume])
+    response = client.models.generate_content(
+        model="spark", contents="Please set the volume of the radio.", config=config
+    )
+    assert response.text == "To set volume I need to know: level."
+
+
 def test_functions_that_need_not_be_called(client):
     ask = {
         "model": "spark",
