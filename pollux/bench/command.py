@@ -26,12 +26,18 @@ Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write the n
 @app.command()
 def read(
     repeats: Annotated[int, typer.Option(help="Runs of each length; medians are shown.")] = 3,
+    agreement: Annotated[
+        str, typer.Option(help="Tokens at which answers are also made by scoring every key.")
+    ] = "1M",
     weights: Weights = None,
     output: Output = None,
 ) -> None:
     """Reading and answering at 10k, 64k and 1M tokens: speed, disk, memory, and how they grow."""
     from pollux.bench import read as bench
     from pollux.bench.machine import machine
+    from pollux.plan.report import tokens_of
+
+    agreed_at = tokens_of(agreement)
 
     table = rich.table.Table(
         "tokens",
@@ -58,7 +64,7 @@ def read(
     console.print(table)
     for name, value in bench.summary(found).items():
         console.print(f"{name}: {value:,.3f}")
-    agreed = bench.agreement(max(bench.LENGTHS), weights)
+    agreed = bench.agreement(agreed_at, weights)
     console.print(
         f"scoring every key at every token gives the same answer: {agreed.same} of "
         f"{agreed.answers} at {agreed.tokens:,} tokens; {agreed.scanned_seconds:.2f} s an answer "
