@@ -55,7 +55,7 @@ ask: $(BASE)
 	@$(BIN)/python -m pollux.demo $${DEPTH:+--depth "$$DEPTH"} $${NEEDLE:+--needle "$$NEEDLE"}
 
 test: lint chromium
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The Studio is tested in a browser, which PyPI does not have.
 chromium:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import settings
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Most of the time goes into compiling: what one test compiled no other does again.
+# Most of the time goes into compiling: so not too well, and what one test compiled no other does.
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 compiled = Path(__file__).parents[1] / ".pytest_cache" / "compiled"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(compiled))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
