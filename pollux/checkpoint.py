@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights on disk: one safetensors file.
 
-It holds a tensor a parameter under its dotted name, and the architecture as metadata. What draws
+It holds a tensor a parameter under its dotted name, and the architecture as metadata. What stands
+beside a model has its matrices in int8, with a scale for each column under NAME.scale. What draws
 (model/picture.py) stands in the same file, or alone in one of its own.
 """
 
@@ -25,24 +26,28 @@ from pollux.config import (
     Caller,
     Config,
     Listener,
+    Namer,
     Picture,
     Spotter,
     described,
     parsed,
     parsed_picture,
+    with_tuples,
 )
 from pollux.errors import SpaceError, WeightsError
-from pollux.model import caller, decoder, listener, picture, spotter
+from pollux.model import caller, decoder, listener, namer, picture, spotter
 
 FORMAT, HAND_FORMAT = "pollux-1", "pollux-hand-1"
 SPOTTER_FORMAT, LISTENER_FORMAT = "pollux-spotter-1", "pollux-listener-1"
-CALLER_FORMAT = "pollux-caller-1"
+CALLER_FORMAT, NAMER_FORMAT = "pollux-caller-1", "pollux-namer-1"
 ALONE = {
     SPOTTER_FORMAT: "a spotter: it finds letters in pictures",
+    NAMER_FORMAT: "a namer: it names things in pictures",
     LISTENER_FORMAT: "a listener: it hears words in sound",
     CALLER_FORMAT: "a caller: it decides on calls of tools",
     HAND_FORMAT: "a hand alone: `pollux train draw --hand` begins with it",
 }
+SCALE = ".scale"  # ends the name of what the whole numbers of an array are to be multiplied by
 HAND = "picture."  # begins the names of what draws: no part of the decoder
 Described = TypeVar("Described")
 
@@ -66,19 +71,24 @@ def save_spotter(
     path: Path, weights: spotter.Spotter, config: Spotter, about: dict[str, str]
 ) -> None:
     """The same for what finds letters in pictures."""
-    _write(path, _arrays(weights), SPOTTER_FORMAT, asdict(config), about)
+    _write(path, _small(_arrays(weights)), SPOTTER_FORMAT, asdict(config), about)
 
 
 def save_listener(
     path: Path, weights: listener.Listener, config: Listener, about: dict[str, str]
 ) -> None:
     """The same for what hears words in sound."""
-    _write(path, _arrays(weights), LISTENER_FORMAT, asdict(config), about)
+    _write(path, _small(_arrays(weights)), LISTENER_FORMAT, asdict(config), about)
 
 
 def save_caller(path: Path, weights: caller.Caller, config: Caller, about: dict[str, str]) -> None:
     """The same for what decides on calls of tools."""
-    _write(path, _arrays(weights), CALLER_FORMAT, asdict(config), about)
+    _write(path, _small(_arrays(weights)), CALLER_FORMAT, asdict(config), about)
+
+
+def save_namer(path: Path, weights: namer.Namer, config: Namer, about: dict[str, str]) -> None:
+    """The same for what names things in pictures."""
+    _write(path, _small(_arrays(weights)), NAMER_FORMAT, asdict(config), about)
 
 
 def save_hand(path: Path, hand: picture.Picture, config: Picture, about: dict[str, str]) -> None:
@@ -89,6 +99,18 @@ def save_hand(path: Path, hand: picture.Picture, config: Picture, about: dict[st
 def _arrays(weights: Any, prefix: str = "") -> dict[str, np.ndarray]:
     named = zip(params.names(weights), jax.tree.leaves(weights), strict=True)
     return {prefix + name: np.asarray(x, np.float16) for name, x in named}
+
+
+def _small(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Matrices and kernels in int8, each column with a scale of its own."""
+    made = {}
+    for name, x in arrays.items():
+        if x.ndim > 1:
+            most = np.abs(x.astype(np.float32)).max(tuple(range(x.ndim - 1)), keepdims=True)
+            made[name + SCALE] = scale = np.where(most > 0, most / 127, np.float32(1))
+            x = np.rint(x / scale).astype(np.int8)
+        made[name] = x
+    return made
 
 
 def _write(
@@ -140,6 +162,11 @@ def load_caller(path: Path, expected: Caller | None = None) -> tuple[caller.Call
     return _load_alone(path, expected, Caller, CALLER_FORMAT, caller.declare)
 
 
+def load_namer(path: Path, expected: Namer | None = None) -> tuple[namer.Namer, Namer, str]:
+    """What names things in pictures, likewise."""
+    return _load_alone(path, expected, Namer, NAMER_FORMAT, namer.declare)
+
+
 def _load_alone(
     path: Path, expected: Any, kind: Any, form: str, declare: Callable[[Any], Any]
 ) -> tuple[Any, Any, str]:
@@ -148,7 +175,7 @@ def _load_alone(
     def parse(metadata: dict[str, str], path: Path) -> Any:
         if (found := metadata.get("format")) != form:
             raise WeightsError(f"{path} holds no {name} (format {found!r})")
-        return _made(metadata, path, name, lambda described: kind(**described))
+        return _made(metadata, path, name, lambda described: kind(**with_tuples(described)))
 
     config, arrays, digest = _read(path, parse, lambda own: _named(declare(own)))
     if expected not in (None, config):
@@ -183,7 +210,12 @@ def _named(declared: Any, prefix: str = "") -> dict[str, params.Param]:
 def _filled(declared: Any, arrays: dict[str, np.ndarray], prefix: str = "") -> Any:
     tree = jax.tree.structure(declared, is_leaf=params.is_param)
     names = params.names(declared)
-    return tree.unflatten(jnp.asarray(arrays[prefix + name], jnp.float32) for name in names)
+
+    def whole(name: str) -> jax.Array:
+        scale = arrays.get(name + SCALE, np.float32(1))
+        return jnp.asarray(arrays[name].astype(np.float32) * scale)
+
+    return tree.unflatten(whole(prefix + name) for name in names)
 
 
 def _read(
@@ -200,7 +232,7 @@ def _read(
             config = parse(metadata, path)
             expected = declared(config)
             _check(path, expected, {name: file.get_slice(name).get_shape() for name in file.keys()})
-            arrays = {name: file.get_tensor(name) for name in expected}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, safetensors.SafetensorError) as error:
         raise WeightsError(f"cannot read {path} ({error}); install or train it again") from None
     digest = _digest(metadata["config"], arrays)
@@ -244,8 +276,14 @@ def _parse_hand(metadata: dict[str, str], path: Path) -> Config | Picture:
 def _check(path: Path, expected: dict[str, params.Param], found: dict[str, list[int]]) -> None:
     if missing := sorted(set(expected) - set(found)):
         raise WeightsError(f"{path} lacks {len(missing)} weights, the first {missing[0]}")
-    if surplus := sorted(set(found) - set(expected)):
+    scales = {
+        name + SCALE: (*[1] * (len(param.shape) - 1), param.shape[-1])
+        for name, param in expected.items()
+        if len(param.shape) > 1
+    }
+    shapes = {name: param.shape for name, param in expected.items()} | scales
+    if surplus := sorted(set(found) - set(shapes)):
         raise WeightsError(f"{path} has {len(surplus)} weights too many, the first {surplus[0]}")
-    for name, param in expected.items():
-        if tuple(found[name]) != param.shape:
-            raise WeightsError(f"{path}: {name} has shape {tuple(found[name])}, not {param.shape}")
+    for name, shape in found.items():
+        if tuple(shape) != shapes[name]:
+            raise WeightsError(f"{path}: {name} has shape {tuple(shape)}, not {shapes[name]}")

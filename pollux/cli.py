@@ -346,7 +346,10 @@ def plan_command(
 @app.command()
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="spark, senses, draw, spotter, listener, caller, picture, tiny.")
+        str,
+        typer.Argument(
+            help="spark, senses, draw, spotter, namer, listener, caller, picture, tiny."
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(help="Directory of the run; by default runs/RECIPE.")
@@ -365,13 +368,11 @@ def train(
 ) -> None:
     """Train by a recipe (pollux/train/recipe.py).
 
-    Public data is taken from the directory in POLLUX_DATA. The recipe spotter needs none: it
-    learns to find letters in pictures that it draws. The listener learns to hear words, the caller
-    to call tools.
+    Public data is taken from the directory in POLLUX_DATA. The recipes spotter and namer need none:
+    they find letters in pictures, and name icons. The listener hears words, the caller calls tools.
     """
     loop, recipes = training()
-    others = recipes.SPOTTER, recipes.LISTENER, recipes.CALLER, recipes.PICTURE
-    known = {**recipes.RECIPES, **{one.name: one for one in others}}
+    known = recipes.RECIPES | {one.name: one for one in recipes.OTHERS}
     if recipe not in known:
         raise RecipeError(f"no recipe {recipe!r}; there are {', '.join(known)}")
     directory = out or Path("runs") / recipe

@@ -19,6 +19,11 @@ LETTERS = (  # that a spotter tells apart
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789" + ".,:;!?'\"()-&/@#+%$"
 )
 SPACE, NOTHING = len(LETTERS), len(LETTERS) + 1  # what else it says
+PLACE = 16  # pixels, each side of where a namer says what is shown there,
+UNNAMED = 0  # and what it says of a place without a thing; names follow
+SIDED = frozenset(  # words of names: the mirror image of such a thing is another
+    "left right east west clock back forward next previous".split()
+)
 SPOKEN = " 'abcdefghijklmnopqrstuvwxyz"  # that a listener tells apart
 DRAWN_SIDE = 64  # pixels, each side of a picture that is drawn
 DRAWN_GRID = 8  # codes, each side of it
@@ -107,6 +112,20 @@ class Spotter:
 
     def __post_init__(self):
         _check_counts(self, zero=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Namer:
+    """What names things in pictures: `names` that it has, `channels` of its first layer."""
+
+    channels: int = 48
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        _check_counts(self, zero=())
+        lines = (name for name in self.names if name and name == " ".join(name.split()))
+        if len(set(lines)) < len(self.names):
+            raise WeightsError("names must be lines of text, none of them twice")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,6 +252,11 @@ def parsed(described: dict[str, Any]) -> Config:
     if described.get("picture") is not None:
         made["picture"] = parsed_picture(described["picture"])
     return Config(**{**described, **made})
+
+
+def with_tuples(described: dict[str, Any]) -> dict[str, Any]:
+    """What JSON made lists."""
+    return {k: tuple(x) if isinstance(x, list) else x for k, x in described.items()}
 
 
 def parsed_picture(described: dict[str, Any]) -> Picture:

@@ -14,6 +14,7 @@ from pollux.tokenizer import Tokenizer
 
 ON = "written on "  # before a picture's name, where what is written on it is written down,
 BREAK = " / "  # and between its texts
+PICTURE, SHOWS = "the picture ", " shows "  # around its name, before that of a thing on it
 
 
 def part_header(tokenizer: Tokenizer, name: str) -> np.ndarray:

@@ -60,7 +60,7 @@ def rewrite(path: Path, change=lambda arrays: arrays, **described) -> None:
     with safetensors.safe_open(path, "numpy") as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}
         metadata = {**file.metadata(), **described}
-    metadata.pop("sha256")
+    metadata.pop("sha256", None)
     safetensors.numpy.save_file(change(arrays), path, metadata)
 
 
@@ -159,6 +159,35 @@ def test_a_spotter_and_a_hand_alone_are_no_model(tmp_path):
     drawing = params.initialise(picture.declare(config), jax.random.key(0))
     checkpoint.save_hand(hand, drawing, config, {})
     refused(hand, "no model but a hand alone.*train draw --hand")
+
+
+def test_what_stands_beside_a_model_is_small(tmp_path):
+    """In int8, a scale a column: near what it was, and saved again the same."""
+    path, small = tmp_path / "spotter.safetensors", Spotter(channels=2)
+    weights = params.initialise(spotter.declare(small), jax.random.key(0))
+    checkpoint.save_spotter(path, weights, small, {})
+    loaded, _, fingerprint = checkpoint.load_spotter(path)
+    for before, after in zip(jax.tree.leaves(weights), jax.tree.leaves(loaded), strict=True):
+        most = np.abs(before).max(tuple(range(before.ndim - 1)))
+        assert np.all(np.abs(np.asarray(before - after)) <= most / 250 + 1e-3 * np.abs(before))
+    with safetensors.safe_open(path, "numpy") as file:
+        kinds = {file.get_tensor(name).dtype for name in file.keys() if name.endswith("kernel")}
+    assert kinds == {np.dtype(np.int8)}
+    checkpoint.save_spotter(path, loaded, small, {})
+    assert checkpoint.load_spotter(path)[2] == fingerprint
+
+
+def test_scales_of_another_shape_are_refused(tmp_path):
+    path, small = tmp_path / "spotter.safetensors", Spotter(channels=2)
+    checkpoint.save_spotter(
+        path, params.initialise(spotter.declare(small), jax.random.key(0)), small, {}
+    )
+    rewrite(path, lambda arrays: arrays | {"out.scale": np.ones((3, 1), np.float32)})
+    with pytest.raises(WeightsError, match="out.scale has shape"):
+        checkpoint.load_spotter(path)
+    rewrite(path, lambda arrays: arrays | {"bias.scale": np.ones(1, np.float32)})
+    with pytest.raises(WeightsError, match="too many"):
+        checkpoint.load_spotter(path)
 
 
 def test_wrong_arrays(saved):

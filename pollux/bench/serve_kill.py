@@ -92,7 +92,7 @@ def _upload(
     connection: http.client.HTTPConnection, model: str, kept: Kept, rng: random.Random
 ) -> None:
     """In two pieces; acknowledged when the last one is answered."""
-    data = (f"{rng.random()}\n{FACT}" * rng.randrange(1, 3_000)).encode()
+    data = (f"{rng.random()}\n{FACT}" * rng.randrange(1, 400)).encode()
     half = len(data) // 2
     path = "/upload/v1beta/files"
     started, _ = send(

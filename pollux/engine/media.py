@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pollux.config import MEL_OWN
-from pollux.engine import listening, spotting
+from pollux.engine import listening, naming, spotting, watching
 from pollux.engine.chunk import Seen, no_media
 from pollux.engine.model import Loaded
 from pollux.errors import InputError
@@ -31,14 +31,14 @@ STEP = 1000 * MEL_OWN // SECOND  # milliseconds that a token of sound lasts
 class Way:
     """How media are looked at. What is damaged ends where it is, with a line in `notes`, or not.
 
-    `pieces`: what a part holds, where that is not to be decoded; `look`: what is written on it.
+    `pieces`: what a part holds, where that is not to be decoded; `look`: what is seen on it.
     """
 
     view: View = VIEW
     skip_unreadable: bool = False
     notes: list[str] = field(default_factory=list)
     pieces: Callable[[Part], Iterator[Piece]] | None = None
-    look: spotting.Looked | None = None
+    look: watching.Looked | None = None
 
     def decoded(self, part: Part, view: View) -> Iterator[Piece]:
         if self.pieces:
@@ -84,6 +84,7 @@ def digest_of(model: Loaded, part: Part, view: View = VIEW) -> str:
     digest.update(repr(seen_by(model, part, view)).encode())
     if is_spotted(model, part):
         digest.update(spotting.shipped().fingerprint.encode())
+        digest.update(naming.shipped().fingerprint.encode())
     if is_heard(model, part):
         digest.update(listening.shipped().fingerprint.encode())
     return digest.hexdigest()
@@ -101,7 +102,7 @@ def sequence(
     def perceived() -> Iterator[Piece]:
         pieces = way.decoded(part, seen_by(model, part, way.view))
         if is_spotted(model, part):
-            pieces = spotting.written_down(pieces, part.name, way.look)
+            pieces = watching.written_down(pieces, part.name, way.look)
         if is_heard(model, part):
             pieces = listening.written_down(pieces)
         for piece in pieces:

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is written on pictures and films, written down: the words that a model without eyes reads.
+"""What is written on a picture: lines of letters that a spotter has seen.
 
 A picture is looked at in several sizes, since a spotter knows letters of 13 to 30 pixels. Letters
 beside one another are a line. What several sizes have seen is taken from the one that was surest.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
@@ -21,9 +20,9 @@ from jaxtyping import Float, UInt8
 
 from pollux import checkpoint
 from pollux.config import CELL, LETTERS, NOTHING, SPACE
-from pollux.media.piece import Picture, Piece, Sound, Words, clock, light_of
+from pollux.media.piece import light_of
 from pollux.model import spotter
-from pollux.prompt import BREAK, ON
+from pollux.prompt import BREAK
 
 DETAIL, FILM_DETAIL = 36, 9  # times the patches that a model with eyes is shown of a picture
 ENLARGED = 1 << 17  # pixels at most of a picture that is looked at in twice its size, too
@@ -44,16 +43,11 @@ SURE, SURE_FEW = 0.6, 0.9  # mean probability of a line's letters at least, and 
 FEW = 2
 LEADING = 1.8  # times the size of letters: lines closer than that are one text
 OVERLAP = 0.3  # share of a line that lies on another one
-ALIKE = 0.8  # of what is written, from which on it is the same, read a little otherwise
-GLIMPSED = 6  # letters and digits on one frame of a film alone: fewer were leaves or waves
-STILL = 3.0  # of 255: a frame whose blocks differ by less from one looked at is not looked at
-BLOCK = 16  # pixels, each side of such a block
 EITHER_CASE = "cosvwxzCOSVWXZ"  # letters that are alike in both
 EITHER_KIND = "0O1lI"  # digits and letters that are alike
 AS_DIGITS, AS_LETTERS = str.maketrans("OolI", "0011"), str.maketrans("01", "Ol")
 QUOTES = re.compile(r"[\"']{2,}")  # one that was seen twice
 
-Looked = Callable[[np.ndarray], tuple[str, float]]  # what is written there, how sure that is
 Cell = tuple[int, int, int, float]  # column, row, class and the probability that it is there
 
 
@@ -293,63 +287,6 @@ def lowered(text: str) -> str:
     return " ".join([first, *alike])
 
 
-@dataclass
-class Run:
-    """Writing that stays for some frames: the surest reading of it, since when, on how many."""
-
-    text: str
-    sure: float
-    seconds: float | None
-    frames: int = 1
-
-
-class Look:
-    """What is written on a frame, and how sure that is; not looked for where nothing changed."""
-
-    def __init__(self) -> None:
-        self.frame: UInt8[np.ndarray, "H W 3"] | None = None
-        self.found = "", 0.0
-
-    def __call__(self, frame: UInt8[np.ndarray, "H W 3"]) -> tuple[str, float]:
-        if self.frame is None or not _same(self.frame, frame):
-            self.frame, self.found = frame, text_of(lines(frame))
-        return self.found
-
-
-def written_down(
-    pieces: Iterable[Piece], name: str, look: Looked | None = None
-) -> Iterator[Words | Sound]:
-    """A line of words for each picture with writing on it; in a film, where other writing appears.
-
-    Sound and words are passed on, but for a film's times.
-    """
-    last, look = Run("", 0.0, None), look or Look()
-    for piece in pieces:
-        match piece:
-            case Words() if piece.seconds is None:
-                yield piece
-            case Picture() if piece.seconds is None:
-                if text := look(piece.pixels)[0]:
-                    yield Words(text=f"{ON}{name}: {text}", page=piece.page)
-            case Picture():
-                text, sure = look(piece.pixels)
-                if SequenceMatcher(None, text, last.text, False).ratio() >= ALIKE:
-                    last = replace(last, frames=last.frames + 1)
-                    last = max(last, replace(last, text=text, sure=sure), key=lambda run: run.sure)
-                    continue
-                yield from _said(last)
-                last = Run(text, sure, piece.seconds)
-            case Sound():
-                yield piece
-    yield from _said(last)
-
-
-def _said(run: Run) -> Iterator[Words]:
-    letters = sum(map(str.isalnum, run.text))
-    if run.seconds is not None and letters >= (1 if run.frames > 1 else GLIMPSED):
-        yield Words(text=f"{clock(run.seconds)} {run.text}", seconds=run.seconds)
-
-
 def text_of(found: list[Line]) -> tuple[str, float]:
     """All lines as one, and how sure the letters are."""
     if not found:
@@ -358,13 +295,3 @@ def text_of(found: list[Line]) -> tuple[str, float]:
     for above, line in pairwise(found):
         text += (" " if line.follows(above) else BREAK) + line.text
     return text, float(np.mean([line.sure for line in found]))
-
-
-def _same(before: UInt8[np.ndarray, "H W 3"], after: UInt8[np.ndarray, "H W 3"]) -> bool:
-    """Whether nothing changed but noise."""
-    if before.shape != after.shape:
-        return False
-    apart = np.abs(before.astype(np.int16) - after).mean(-1)
-    high, wide = (side // BLOCK * BLOCK for side in apart.shape)
-    blocks = apart[:high, :wide].reshape(high // BLOCK, BLOCK, wide // BLOCK, BLOCK).mean((1, 3))
-    return bool(blocks.max(initial=0.0) < STILL)

@@ -300,6 +300,49 @@ def loss(
     console.print(f"every stretch: {output}/loss.json; the picture: loss.png", markup=False)
 
 
+@app.command()
+def routing(
+    kind: Annotated[
+        list[str] | None, typer.Option(help="One kind of input; may be repeated.")
+    ] = None,
+    tokens: Annotated[str, typer.Option(help="Of each kind at most, as in 20k.")] = "20k",
+    seed: Annotated[int, typer.Option(help="Draws other texts, pictures and clips.")] = 0,
+    weights: Weights = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Directory: routing.json and .png.")
+    ] = Path("eval-routing"),
+) -> None:
+    """Which experts serve books, Chinese, transcripts, code, pictures and speech.
+
+    Needs POLLUX_DATA, and pollux data prepare for pictures and speech. docs/architecture.md.
+    """
+    from pollux.evals.media_command import installed
+
+    installed()
+    import pollux
+    from pollux.evals import routing as evaluation
+    from pollux.plan.report import tokens_of
+
+    chosen, most = kind or list(evaluation.KINDS), tokens_of(tokens)
+    if unknown := set(chosen) - set(evaluation.KINDS):
+        known = ", ".join(evaluation.KINDS)
+        raise InputError(f"no kind {sorted(unknown)[0]!r}; there are {known}")
+    model = pollux.load(weights).loaded
+    if not model.config.experts.num_experts:
+        raise InputError("these weights have no experts to choose from: name others")
+    settings = {"weights": model.fingerprint, "tokens": most, "seed": seed}
+    loads = []
+    for name in rich.progress.track(chosen, "reading", console=console):
+        loads.append(evaluation.measure(model, name, most, seed))
+        evaluation.save(loads, settings, output)
+    away = evaluation.apart(loads)
+    table = rich.table.Table("kind", "tokens", *chosen, title="share of the load served by others")
+    for load, row in zip(loads, away, strict=True):
+        table.add_row(load.kind, f"{load.tokens:,}", *(f"{share:.0%}" for share in row))
+    rich.console.Console().print(table)
+    console.print(f"every share: {output}/routing.json; the picture: routing.png", markup=False)
+
+
 def _loss_table(curves: list) -> rich.table.Table:
     table = rich.table.Table(
         *("document", "tokens", "first", "last", "cumulative", "read s", "sample s"),

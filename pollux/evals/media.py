@@ -24,7 +24,7 @@ from pollux.data.material import Material, material
 from pollux.data.scene import SOUND_TOKENS, Event, Scene
 from pollux.data.skills import Kit
 from pollux.data.speech import DIGITS, Clip
-from pollux.engine import media, reader
+from pollux.engine import media, naming, reader
 from pollux.engine.answer import Answer, Respondent
 from pollux.engine.model import Loaded
 from pollux.errors import InputError
@@ -41,7 +41,8 @@ STEP = 2_048  # tokens read at a time
 NEAR = 1.0  # seconds that a time may be off
 BEST = 5  # names of an icon
 TRACK, FILM, OF_ONE = 40, 24, 4  # seconds of what is asked for times, questions about each
-SEEN = ("icons-style", "icons-concepts", "when-shown")
+SEEN = ("when-shown",)
+SHOWS = "What does the picture {n} show?"  # asked about what was written down
 TRANSCRIPTS = ("digits", "prompts", "sentences", "voices")
 HEARD = (*TRANSCRIPTS, "when-said")
 
@@ -262,10 +263,13 @@ def run(bench: Bench, row: str, trials: int, seed: int) -> Iterator[tuple[Case, 
                 yield case, transcribed(case.asked[0], heard_in(bench.model, reading))
                 done += 1
                 continue
-            respondent = Respondent(bench.model, reading)
+            respondent, name = Respondent(bench.model, reading), reading.parts[0].name
             for asked in case.asked[: trials - done]:
-                asked = replace(asked, question=asked.question.format(n=reading.parts[0].name))
-                yield case, judged(asked, *answers(bench, respondent, asked))
+                if asked.names and cfg.vision is None:
+                    yield case, named(asked, respondent.ask(SHOWS.format(n=name), ANSWER), case)
+                else:
+                    asked = replace(asked, question=asked.question.format(n=name))
+                    yield case, judged(asked, *answers(bench, respondent, asked))
                 done += 1
 
 
@@ -347,6 +351,12 @@ def judged(asked: Asked, answer: Answer, best: Sequence[str]) -> dict[str, Any]:
     if asked.question == senses.HEAR_ONLY[0]:
         said = speech.plain(said)
     return made | errors(said, asked.expected)
+
+
+def named(asked: Asked, answer: Answer, case: Case) -> dict[str, Any]:
+    """A trial of a namer: what it would call the picture, and what the model answers."""
+    [picture] = (piece for piece in case.pieces if isinstance(piece, Picture))
+    return judged(replace(asked, question=SHOWS), answer, naming.best(picture.pixels, BEST))
 
 
 def scored(row: str, trials: Sequence[dict]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from pollux import interleaved, prompt
 from pollux.config import BLOCK
-from pollux.engine import edit, listening, media, reader, spotting
+from pollux.engine import edit, listening, media, reader, watching
 from pollux.engine.answer import Respondent
 from pollux.engine.model import Loaded
 from pollux.errors import InputError
@@ -124,14 +124,14 @@ class Planted:
 
 
 class Once:
-    """What is written on frames; on each of a source once, though it is shown again and again."""
+    """What is seen on frames; on each of a source once, though it is shown again and again."""
 
     def __init__(self) -> None:
-        self.known: dict[int, tuple[np.ndarray, tuple[str, float]]] = {}
+        self.known: dict[int, tuple[np.ndarray, watching.Sight]] = {}
 
-    def __call__(self, frame: np.ndarray) -> tuple[str, float]:
+    def __call__(self, frame: np.ndarray) -> watching.Sight:
         if id(frame) not in self.known:
-            self.known[id(frame)] = frame, spotting.text_of(spotting.lines(frame))
+            self.known[id(frame)] = frame, watching.sight(frame)
         return self.known[id(frame)][1]
 
 
@@ -258,7 +258,7 @@ def read_seconds(
     kind: Kind,
     shown: Iterator[Shown],
     report: reader.Report = lambda progress: None,
-    look: spotting.Looked | None = None,
+    look: watching.Looked | None = None,
 ) -> Reading:
     """A part of that kind, into RAM; nothing is encoded and decoded on the way."""
     part = Part(name=NAMES[kind], kind=kind, content=Content(data=b"put together"))

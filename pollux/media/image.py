@@ -125,6 +125,11 @@ def pixels_of(image: Image.Image, view: View) -> UInt8[np.ndarray, "H W 3"]:
     return np.array(scaled.convert("RGB"))
 
 
+def resized(pixels: UInt8[np.ndarray, "H W 3"], high: int, wide: int) -> UInt8[np.ndarray, "h w 3"]:
+    image = Image.fromarray(pixels).resize((wide, high), Image.Resampling.BILINEAR)
+    return np.array(image)
+
+
 def _in_eight_bits(image: Image.Image) -> Image.Image:
     """In RGB or, where something shines through, RGBA."""
     image.load()

@@ -8,12 +8,14 @@ from typing import Any, TypeVar
 from pollux.config import (
     DRAW,
     HAND,
+    PLACE,
     SENSES,
     SPARK,
     TINY,
     Caller,
     Config,
     Listener,
+    Namer,
     Picture,
     Spotter,
 )
@@ -86,6 +88,25 @@ class Spotting(Pace):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Naming(Pace):
+    """A namer: what is shown where in a picture (train/namer.py)."""
+
+    name: str = "namer"
+    config: Namer = Namer()  # the names are those of the icons
+    steps: int = 14_500
+    pages: int = 32  # a step
+    side: int = 64  # pixels
+    warmup_steps: int = 200
+    decay_share: float = 0.9
+    weight_decay: float = 0.1
+
+    def __post_init__(self):
+        _check_least(self, steps=1, pages=1, side=PLACE)
+        if self.side % PLACE:
+            raise RecipeError(f"side {self.side} must be a multiple of {PLACE}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Listening(Pace):
     """A listener: which letters are said when (train/listener.py)."""
 
@@ -135,9 +156,9 @@ class PictureRecipe(Pace):
         _check_least(self, steps=1, rows=1)
 
 
-Alone = Spotting | Listening | Calling
+Alone = Spotting | Naming | Listening | Calling
 Run = Recipe | Alone | PictureRecipe
-Kind = TypeVar("Kind", Recipe, Spotting, Listening, Calling, PictureRecipe)
+Kind = TypeVar("Kind", Recipe, Spotting, Naming, Listening, Calling, PictureRecipe)
 
 GENRES = {
     "books": 4.0,
@@ -195,7 +216,9 @@ RECIPES = {
         ),
     )
 }
-SPOTTER, LISTENER, CALLER, PICTURE = Spotting(), Listening(), Calling(), PictureRecipe()
+SPOTTER, NAMER, LISTENER = Spotting(), Naming(), Listening()
+CALLER, PICTURE = Calling(), PictureRecipe()
+OTHERS = SPOTTER, NAMER, LISTENER, CALLER, PICTURE
 
 
 def override(recipe: Kind, settings: list[str]) -> Kind:

@@ -14,14 +14,24 @@ from typing import Any
 import jax
 
 from pollux import params
-from pollux.config import Caller, Config, Listener, Picture, Spotter, parsed, parsed_picture
+from pollux.config import (
+    Caller,
+    Config,
+    Listener,
+    Namer,
+    Picture,
+    Spotter,
+    parsed,
+    parsed_picture,
+    with_tuples,
+)
 from pollux.errors import RecipeError, WeightsError
 from pollux.model import decoder
 from pollux.train import step as stepping
 from pollux.train.recipe import Run
 from pollux.train.saves import Saves, abstract
 
-Alone = Caller | Listener | Spotter  # what stands beside a model
+Alone = Caller | Listener | Namer | Spotter  # what stands beside a model
 
 
 class Keeping:
@@ -119,7 +129,7 @@ def check_goes_on(directory: Path, recipe: Run, newest: int, resume: bool) -> No
 
 def _parsed(recipe: Run, config: dict[str, Any]) -> Config | Picture | Alone:
     if isinstance(recipe.config, Alone):
-        return type(recipe.config)(**config)
+        return type(recipe.config)(**with_tuples(config))
     return parsed_picture(config) if isinstance(recipe.config, Picture) else parsed(config)
 
 

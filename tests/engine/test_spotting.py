@@ -8,11 +8,10 @@ from PIL import Image, ImageDraw, ImageFont
 from pollux.config import LETTERS, NOTHING, SPACE
 from pollux.data import art
 from pollux.engine import reader, spotting
-from pollux.engine.spotting import Line, lines_of, text_of, written_down
+from pollux.engine.spotting import Line, lines_of, text_of
 from pollux.evals.score import edits
 from pollux.media.content import Content
 from pollux.media.part import KINDS, Part
-from pollux.media.piece import Picture, Sound, Words
 from pollux.media.stream import media_part
 
 
@@ -71,70 +70,6 @@ def test_lines_close_together_are_one_text():
     assert text_of([line("Harbour", 20), line("Open daily", 120)])[0] == "Harbour / Open daily"
     assert text_of([line("left", 20), line("right", 22, left=300.0)])[0] == "left / right"
     assert text_of([]) == ("", 0.0)
-
-
-def frames(*shown, start=0.0):
-    """A second each; the pixels say which."""
-    for n, number in enumerate(shown):
-        at = start + n
-        yield Words(text=f"00:{n:02}", seconds=at)
-        yield Picture(pixels=np.full((16, 16, 3), number, np.uint8), seconds=at)
-
-
-def look(pixels):
-    said = {0: ("", 0.0), 1: ("Welcome", 0.7), 2: ("Welcorne", 0.6), 3: ("Welcome", 0.9)}
-    return said.get(int(pixels[0, 0, 0]), ("The end", 0.9))
-
-
-def test_a_film_says_when_other_writing_appears():
-    told = [*written_down(frames(0, 1, 2, 0, 9, 9), "a.mp4", look)]
-    assert [(one.text, one.seconds) for one in told] == [
-        ("00:01 Welcome", 1.0),
-        ("00:04 The end", 4.0),
-    ]
-
-
-def test_the_surest_of_some_readings_is_taken():
-    told = [*written_down(frames(2, 1, 3, 0), "a.mp4", look)]
-    assert [(one.text, one.seconds) for one in told] == [("00:00 Welcome", 0.0)]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text", "kept"), [(1, "Ahoy", 0), (2, "Ahoy", 1), (1, "Harbour", 1)]
-)
-def test_a_glimpse_of_a_few_letters_is_left_out(seconds, text, kept):
-    dark, light = (np.full((16, 16, 3), value, np.uint8) for value in (0, 9))
-    shown = [dark, *[light] * seconds, dark]
-    pieces = [Picture(pixels=frame, seconds=float(at)) for at, frame in enumerate(shown)]
-    told = [
-        *written_down(pieces, "a.mp4", lambda frame: (text, 0.9) if frame[0, 0, 0] else ("", 0.0))
-    ]
-    assert [one.text for one in told] == [f"00:01 {text}"] * kept
-
-
-def test_stills_say_their_names_and_sound_is_passed_on():
-    heard = Sound(mel=np.zeros((100, 64), np.float32), seconds=0.0)
-    picture = Picture(pixels=np.full((16, 16, 3), 9, np.uint8))
-    assert [*written_down([picture, heard], "b.png", look)] == [
-        Words(text="written on b.png: The end"),
-        heard,
-    ]
-    nothing = Picture(pixels=np.zeros((16, 16, 3), np.uint8))
-    assert not [*written_down([nothing], "b.png", look)]
-
-
-def test_frames_that_stay_are_not_looked_at_again(monkeypatch):
-    looked = []
-    monkeypatch.setattr(spotting, "lines", lambda frame: looked.append(frame) or [])
-    looking, noise = spotting.Look(), np.random.default_rng(0)
-    still = noise.integers(40, 200, (64, 64, 3)).astype(np.uint8)
-    looking(still)
-    looking(still + noise.integers(0, 2, still.shape).astype(np.uint8))
-    assert len(looked) == 1
-    changed = still.copy()
-    changed[20:40, 20:40] = 255
-    looking(changed)
-    assert len(looked) == 2
 
 
 def drawn(*written, size=(640, 360), ground=(20, 60, 90)):

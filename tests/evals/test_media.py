@@ -149,10 +149,26 @@ def test_weights_without_the_sense(weights, bench):
     blind = Bench(
         model=pollux.load(weights).loaded, kit=bench.kit, given=bench.given, known=bench.known
     )
-    with pytest.raises(pollux.InputError, match="have no eyes for 'icons-style'"):
-        next(media.run(blind, "icons-style", 1, 0))
+    with pytest.raises(pollux.InputError, match="have no eyes for 'when-shown'"):
+        next(media.run(blind, "when-shown", 1, 0))
     with pytest.raises(pollux.InputError, match="no icons to be named"):
         next(media.run(bench, "icons-style", 1, 0))
+
+
+def test_names_by_a_namer(weights, bench, monkeypatch):
+    """Without eyes the names are a namer's; what the model answers is kept beside them."""
+    blind = Bench(
+        model=pollux.load(weights).loaded, kit=bench.kit, given=bench.given, known=bench.known
+    )
+    asked = Asked(question="What is it?", expected="key", names=True)
+    case = Case(
+        kind="image", pieces=[Picture(pixels=np.zeros((64, 64, 3), np.uint8))], asked=[asked]
+    )
+    monkeypatch.setitem(media.ROWS, "icons-style", lambda bench, rng: iter([case] * 2))
+    monkeypatch.setattr(media.naming, "best", lambda pixels, many: ["cat", "key", "fox"])
+    [(_, made), _] = media.run(blind, "icons-style", 2, 0)
+    assert not made["right"] and made["among"] and made["best"][0] == "cat"
+    assert media.scored("icons-style", [made])["among"] == 1
 
 
 def test_command(model, bench, tmp_path, monkeypatch, capsys):

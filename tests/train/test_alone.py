@@ -1,35 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands beside a model learns: letters seen, letters heard, calls of tools.
+"""What stands beside a model learns: letters seen, things seen, letters heard, calls of tools.
 
 A run of it goes on, from a checkpoint and from weights.
 """
 
 import csv
-from dataclasses import replace
+import io
+import json
+import zipfile
+from dataclasses import asdict, replace
 from functools import partial
+from itertools import product
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from pollux import checkpoint
-from pollux.config import Caller, Listener, Spotter
-from pollux.data import facts, tools, utterances
+from pollux.config import Caller, Listener, Namer, Spotter
+from pollux.data import art, facts, held_out, tools, utterances
 from pollux.data.speech import Clip
 from pollux.data.utterances import Speech
 from pollux.errors import RecipeError, WeightsError
 from pollux.evals.score import edits
 from pollux.media.mel import RATE
 from pollux.model.listener import NOTHING
-from pollux.train import alone, caller, listener, spotter
-from pollux.train.recipe import Calling, Listening, Spotting, override
+from pollux.train import alone, caller, listener, namer, spotter
+from pollux.train.recipe import Calling, Listening, Naming, Spotting, override
 
 LETTERS = "abe"
 WORDS = "bell cart dusk fern gold Bell Cart Dusk Fern Gold".split()
 RECIPES = {
     "spotter": Spotting(
         config=Spotter(channels=2), steps=24, pages=1, height=64, width=128, warmup_steps=2
+    ),
+    "namer": Naming(
+        config=Namer(channels=8), steps=24, pages=8, side=48, warmup_steps=2, learning_rate=1e-2
     ),
     "listener": Listening(
         config=Listener(channels=24, layers=2, width=3),
@@ -47,8 +55,13 @@ RECIPES = {
         learning_rate=1e-2,
     ),
 }
-TRAININGS = {"spotter": spotter, "listener": listener, "caller": caller}
-WORSE = {"spotter": 0.93, "listener": 0.7, "caller": 0.93}  # of the first loss, the last at most
+TRAININGS = {"spotter": spotter, "namer": namer, "listener": listener, "caller": caller}
+WORSE = {
+    "spotter": 0.93,
+    "namer": 0.7,
+    "listener": 0.7,
+    "caller": 0.93,
+}  # of the first loss, the last at most
 
 
 def hummed(text):
@@ -56,6 +69,22 @@ def hummed(text):
     at = np.arange(RATE // 5) / RATE
     tones = [np.sin(2 * np.pi * (300 + 900 * LETTERS.index(letter)) * at) for letter in text]
     return Clip(text, "nobody", (8_000 * np.concatenate(tones)).astype(np.int16))
+
+
+def discs(folder):
+    """Icons of three names, in two styles and the one held out, as `pollux data prepare` does."""
+    folder.mkdir(parents=True)
+    icons = []
+    with zipfile.ZipFile(folder / "icons.zip", "w") as file:
+        for style, colour in product(("noto", "lucide", held_out.STYLE), ("red", "green", "blue")):
+            image = Image.new("RGBA", (art.ICON, art.ICON))
+            ImageDraw.Draw(image).ellipse((8, 8, 80, 40 + 8 * len(colour)), colour)
+            held = io.BytesIO()
+            image.save(held, "PNG")
+            icons.append(art.Icon(f"{style}/{colour}.png", style, f"{colour} disc", False))
+            file.writestr(icons[-1].file, held.getvalue())
+    made = {"fonts": [], "photos": [], "icons": [asdict(icon) for icon in icons]}
+    (folder / "art.json").write_text(json.dumps(made))
 
 
 def requests(tokenizer, evaluation):
@@ -66,7 +95,7 @@ def requests(tokenizer, evaluation):
 
 @pytest.fixture(scope="module", autouse=True)
 def little(tmp_path_factory):
-    """Matplotlib's fonts, hums for speech, and requests of few words."""
+    """Matplotlib's fonts, hums for speech, and requests of few words; for a namer discs."""
     hums = [hummed(a + b) for a in LETTERS for b in LETTERS if a != b]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("POLLUX_CACHE", str(tmp_path_factory.mktemp("cache")))
@@ -84,6 +113,8 @@ def name(request):
 @pytest.fixture(scope="module")
 def unbroken(name, tmp_path_factory):
     """A whole run, only to be looked at."""
+    if name == "namer":
+        discs(art.art_directory())
     directory = tmp_path_factory.mktemp(name)
     return TRAININGS[name].train(RECIPES[name], directory), directory
 
@@ -126,12 +157,12 @@ def test_goes_on_from_weights(name, unbroken, tmp_path):
     gently = replace(RECIPES[name], learning_rate=1e-6, steps=2)
     again = TRAININGS[name].train(gently, tmp_path, weights=path)
     for one, other in zip(weights_of(name, again), weights_of(name, path), strict=True):
-        np.testing.assert_allclose(one, other, atol=2e-3)
+        np.testing.assert_allclose(one, other, atol=2e-2)  # int8
 
 
 def test_one_of_other_dimensions_is_refused(name, unbroken):
     path, _ = unbroken
-    other = {"spotter": Spotter, "listener": Listener, "caller": Caller}[name]()
+    other = {"spotter": Spotter, "namer": Namer, "listener": Listener, "caller": Caller}[name]()
     with pytest.raises(WeightsError, match=f"is a {name} of "):
         TRAININGS[name].TASK.load(path, other)
     with pytest.raises(WeightsError, match=f"is no model but a {name}"):
@@ -147,6 +178,8 @@ def test_one_of_other_dimensions_is_refused(name, unbroken):
         (Spotting(), "steps=0", "1 or more"),
         (Spotting(), "pages=0", "1 or more"),
         (Spotting(), "width=100", "64"),
+        (Naming(), "pages=0", "1 or more"),
+        (Naming(), "side=50", "16"),
         (Listening(), "rows=0", "1 or more"),
         (Listening(), "tokens=10", "75"),
         (Calling(), "words=100", "192"),
@@ -155,6 +188,18 @@ def test_one_of_other_dimensions_is_refused(name, unbroken):
 def test_settings_that_cannot_be(recipe, setting, told):
     with pytest.raises(RecipeError, match=told):
         override(recipe, [setting])
+
+
+def test_names_are_lines_and_differ():
+    for names in (("key", "key"), ("red  apple",), ("",)):
+        with pytest.raises(WeightsError, match="names must be"):
+            Namer(names=names)
+
+
+def test_nothing_to_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("POLLUX_CACHE", str(tmp_path / "none"))
+    with pytest.raises(RecipeError, match="pollux data prepare"):
+        namer.train(Naming(steps=1), tmp_path / "run")
 
 
 def test_heads_share_the_channels():
