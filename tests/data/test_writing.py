@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from pollux.data import writing
-from pollux.engine import spotting
 
 SIZE = 400
 
@@ -35,7 +34,6 @@ def test_lines_are_where_they_are_said_to_be(kit, documents):
 
 
 def test_as_the_spotter_writes_it(kit, documents):
-    assert (writing.ON, writing.BREAK) == (spotting.ON, spotting.BREAK)
     for doc in documents:
         for line in doc.lines:
             head = text(kit, doc.tokens[line.start : line.after])
