@@ -70,14 +70,12 @@ def bench_serve(
     """`long_tokens`: of the file that is read beside the second half of it; 0: there is none."""
     found = Found()
     with tempfile.TemporaryDirectory() as directory:
-        own = {}
-        for count in clients:
-            report(f"{count} clients, of the engine alone")
-            own[count] = _own(count, seconds, weights, Path(directory))
         with serving(Path(directory) / "state", weights) as served, asking(served) as ask:
-            for count in clients:
+            for count in clients:  # side by side: a machine's speed changes by the minute
+                report(f"{count} clients, of the engine alone")
+                own = _own(count, seconds, weights, Path(directory))
                 report(f"{count} clients over HTTP")
-                found.rows.append(_row(served, ask, count, seconds, own[count], lambda: 0))
+                found.rows.append(_row(served, ask, count, seconds, own, lambda: 0))
             with reading(served, long_tokens) as tokens_read:
                 for count in clients if long_tokens else ():
                     report(f"{count} clients over HTTP, beside a long file")

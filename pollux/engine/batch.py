@@ -123,18 +123,29 @@ class Batch:
                 self._go_on(task, None)
 
     def _go_on(self, task: Task, given: object) -> None:
-        """Sends the answer what it needed, and delivers what it gives until it needs more."""
+        """Sends the answer what it needed, and delivers what it gives until it needs more.
+
+        Its text in one piece: who is told takes a moment of the one thread that can run.
+        """
+        text, last, failed = "", None, None
         try:
             item = task.work.send(given)
             while isinstance(item, str | Answer):
-                if not task.gone:
-                    task.deliver(item)
+                if isinstance(item, str):
+                    text += item
+                else:
+                    last = item
                 item = next(task.work)
-            task.need = item
+            task.need, ended = item, False
         except StopIteration:
-            self._end(task)
+            ended = True
         except Exception as error:  # whatever it is, it is this answer's: the others go on
-            self._end(task, error)
+            ended, failed = True, error
+        for told in (text, last):
+            if told and not task.gone:
+                task.deliver(told)
+        if ended:
+            self._end(task, failed)
 
     def _end(self, task: Task, error: Exception | None = None) -> None:
         if error and not task.gone:

@@ -4,14 +4,13 @@
 import logging
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
 from starlette.responses import Response
 
 from pollux.engine.answer import Answer, Respondent, question_tokens
@@ -38,7 +37,7 @@ from pollux.serve.errors import invalid
 from pollux.serve.files import FOREVER
 from pollux.serve.hub import Hub, HubOf
 from pollux.serve.library import LITTLE, Piece
-from pollux.serve.reply import JsonReply, encoded
+from pollux.serve.reply import JsonReply, Stream, encoded
 from pollux.serve.tools import Form, check_tools
 from pollux.serve.work import Ticket, events, result
 
@@ -137,6 +136,15 @@ def _sampling(hub: Hub, config: wire.GenerationConfig) -> Sampling:
         stop=tuple(config.stop_sequences or ()),
         alternatives=config.logprobs or 0,
     )
+
+
+def begun(
+    hub: Hub, body: wire.GenerateContentRequest, ticket: Ticket
+) -> tuple[Asked, Opened | None]:
+    """Opened at once where nothing has to be read, run or refused first."""
+    asked = understood(hub, body)
+    waits = asked.to_read or asked.programs or asked.feedback or not asked.prompt.question
+    return asked, None if waits else opened(hub, asked, ticket)
 
 
 def opened(hub: Hub, asked: Asked, ticket: Ticket, ran: Sequence[programs.Ran] = ()) -> Opened:
@@ -273,6 +281,7 @@ class Exchange:
         self.said: defaultdict[int, str] = defaultdict(str)  # text of candidates, by index
         self.tokens = 0  # of finished candidates
         self.drawn = 0  # of them in pictures
+        self.repeated: dict[str, Any] | None = None  # in each piece of text
 
     def response(self, candidates: list[reply.Candidate]) -> reply.GenerateContentResponse:
         total = self.prompt_tokens.total()
@@ -298,8 +307,8 @@ class Exchange:
     ) -> AsyncGenerator[Event]:
         """Text as it comes, and each candidate when it is finished."""
         hub, ticket = self.hub, self.hub.ticket(request)
-        lane = hub.lane_of(request)
-        asked = await result(lane, ticket, request, lambda: understood(hub, body))
+        first = hub.lane_of(request)
+        asked, ready = await result(first, ticket, request, lambda: begun(hub, body, ticket))
         lane, ran = hub.lane(asked.to_read), []
         if asked.programs and not asked.feedback:
             # Not in a lane of the readers: they would wait for it.
@@ -310,7 +319,8 @@ class Exchange:
             self.note(event := asked.feedback or unasked(asked, ran))
             yield event
             return
-        ready = await result(lane, ticket, request, lambda: opened(hub, asked, ticket, ran))
+        if ready is None:
+            ready = await result(lane, ticket, request, lambda: opened(hub, asked, ticket, ran))
         self.open(ready)
         coming = events(hub.answers, ticket, request, lambda: answering(ready, ticket))
         async with aclosing(coming):
@@ -319,6 +329,7 @@ class Exchange:
                 yield event
 
     def open(self, ready: Opened) -> None:
+        self.repeated = None
         self.prompt_tokens, self.cached_tokens = ready.prompt_tokens, ready.cached_tokens
         self.tool_tokens = ready.tool_tokens
 
@@ -326,7 +337,9 @@ class Exchange:
         """What later chunks tell of it."""
         if isinstance(event, Text):
             self.said[event.index] += event.text
-        elif isinstance(event, reply.PromptFeedback):
+            return
+        self.repeated = None
+        if isinstance(event, reply.PromptFeedback):
             self.feedback = event
         else:
             self.tokens += event.token_count or 0
@@ -355,11 +368,11 @@ class Exchange:
         if isinstance(event, reply.PromptFeedback):
             return self.response([]).json_object()
         if isinstance(event, Text):
-            content = wire.Content(role="model", parts=[wire.Part(text=event.text)])
-            event = reply.Candidate(content=content, index=event.index)
-        else:
-            event = self.unsaid(event)
-        return self.response([event]).json_object()
+            if self.repeated is None:
+                self.repeated = self.response([]).json_object()
+            content = {"role": "model", "parts": [{"text": event.text}]}
+            return {"candidates": [{"content": content, "index": event.index}], **self.repeated}
+        return self.response([self.unsaid(event)]).json_object()
 
 
 def answered(
@@ -401,8 +414,8 @@ async def stream(
     first = await anext(coming)  # what is wrong with a request is told before the answer begins
     chunks = _chunks(exchange, first, coming)
     if alt == "sse":
-        return StreamingResponse(as_events(chunks), media_type="text/event-stream")
-    return StreamingResponse(_as_array(chunks), media_type="application/json")
+        return Stream(as_events(chunks), "text/event-stream")
+    return Stream(_as_array(chunks), "application/json")
 
 
 async def _chunks(
@@ -429,13 +442,13 @@ def told(error: Exception) -> dict[str, Any]:
     return known.body()
 
 
-async def as_events(chunks: AsyncGenerator[dict[str, Any]]) -> AsyncIterator[bytes]:
+async def as_events(chunks: AsyncGenerator[dict[str, Any]]) -> AsyncGenerator[bytes]:
     async with aclosing(chunks):
         async for chunk in chunks:
             yield b"data: " + encoded(chunk) + b"\r\n\r\n"
 
 
-async def _as_array(chunks: AsyncGenerator[dict[str, Any]]) -> AsyncIterator[bytes]:
+async def _as_array(chunks: AsyncGenerator[dict[str, Any]]) -> AsyncGenerator[bytes]:
     before = b"["
     async with aclosing(chunks):
         async for chunk in chunks:

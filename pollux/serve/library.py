@@ -28,7 +28,7 @@ SHORT = 16_384  # characters: shorter parts are read together, and again after a
 LITTLE, LITTLE_STEP = 1_024, 512  # characters that are read in steps of fewer tokens
 KEPT = 4_096  # readings at hand
 KEPT_BYTES = 256 << 20  # of them in memory
-OPEN = 16  # combinations of readings kept open for questions
+OPEN = 64  # combinations of readings kept open for questions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,11 +4,10 @@
 import json
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
@@ -16,7 +15,7 @@ from pollux.serve import errors, reply, wire
 from pollux.serve.errors import ApiError, invalid, missing, of_validation
 from pollux.serve.generate import Event, Exchange, Text, told
 from pollux.serve.hub import HubOf
-from pollux.serve.reply import JsonReply, encoded
+from pollux.serve.reply import JsonReply, Stream, encoded
 
 DATA = re.compile(r"data:([^;,]{0,100})(?:;[^;,]{0,100})*;base64,(.*)", re.DOTALL)
 FINISHED = {"STOP": "stop", "MAX_TOKENS": "length"}
@@ -137,7 +136,7 @@ async def complete(hub: HubOf, request: Request, body: ChatRequest) -> Response:
     about["object"] = "chat.completion.chunk"
     told_usage = bool(body.stream_options and body.stream_options.include_usage)
     chunks = _chunks(exchange, first, coming, about, told_usage, body.most_calls)
-    return StreamingResponse(chunks, media_type="text/event-stream")
+    return Stream(chunks, "text/event-stream")
 
 
 async def _chunks(
@@ -147,7 +146,7 @@ async def _chunks(
     about: dict[str, Any],
     usage: bool,
     most_calls: int | None,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     begun: set[int] = set()
 
     def chunk(event: Event) -> bytes:

@@ -2,11 +2,14 @@
 """What the server answers, in camelCase and without empty fields."""
 
 import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from pollux.serve.wire import Content, Json
 
@@ -22,6 +25,23 @@ def encoded(value: Any) -> bytes:
 class JsonReply(JSONResponse):
     def render(self, content: Any) -> bytes:
         return encoded(content)
+
+
+class Stream(Response):
+    """Bytes as they come. Whether the client is still there is watched by who makes them."""
+
+    def __init__(self, coming: AsyncGenerator[bytes], media_type: str):
+        super().__init__(media_type=media_type)
+        del self.headers["content-length"]
+        self.coming = coming
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start = {"status": self.status_code, "headers": self.raw_headers}
+        await send({"type": "http.response.start", **start})
+        async with aclosing(self.coming):
+            async for piece in self.coming:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class Reply(BaseModel):

@@ -4,8 +4,6 @@
 import logging
 import socket
 
-import rich.console
-import rich.logging
 import uvicorn
 
 from pollux import Model
@@ -29,14 +27,8 @@ class Server(uvicorn.Server):
 
 def run(model: Model, settings: Settings, grace: int) -> None:
     """Serves until SIGINT or SIGTERM; answers under way then have `grace` seconds."""
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(message)s",
-        datefmt="[%X]",
-        handlers=[
-            rich.logging.RichHandler(console=rich.console.Console(stderr=True), show_path=False)
-        ],
-    )
+    # Plain: a line for each request, and coloured ones cost as much as its answer's way out.
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     config = uvicorn.Config(
         create(model, settings),
         host=settings.host,

@@ -17,7 +17,7 @@ from starlette.requests import Request
 
 from pollux.serve.errors import ApiError, busy
 
-POLL = 0.25  # seconds between looks whether the client is still there
+LATE = 0.01  # seconds after the end of its time that a request is told so
 
 
 @dataclass(eq=False)
@@ -123,27 +123,33 @@ async def events(
         except Exception as error:
             put(_End(error))
 
-    future = lane.submit(ticket, pump)
-    ended, looked = False, time.monotonic()
+    async def watch() -> None:
+        assert request is not None
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        ticket.cancel()
+        queue.put_nowait(None)
+
+    future, ended = lane.submit(ticket, pump), False
+    left = ticket.deadline - time.monotonic()
+    timer = loop.call_later(max(0.0, left) + LATE, queue.put_nowait, None)
+    watcher = loop.create_task(watch()) if request is not None else None
     try:
         while True:
-            event = None
-            with suppress(TimeoutError):
-                event = await asyncio.wait_for(queue.get(), POLL)
-            if time.monotonic() - looked >= POLL:
-                looked = time.monotonic()
-                if request is not None and await request.is_disconnected():
-                    ticket.cancel()
+            event = await queue.get()
+            if event is None:  # nobody waits any more, or not for so long
                 ticket.check()
-            if event is None:
-                continue
-            if isinstance(event, _End):
+            elif isinstance(event, _End):
                 ended = True
                 if event.error:
                     raise event.error
                 return
-            yield event
+            else:
+                yield event
     finally:
+        timer.cancel()
+        if watcher is not None:
+            watcher.cancel()
         if not ended:
             ticket.cancel()
             future.cancel()

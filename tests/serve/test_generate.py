@@ -62,7 +62,7 @@ def test_counting_agrees_with_asking(client, book):
 
 def test_stream_gives_the_same_text(client, book):
     chunks = list(client.models.generate_content_stream(model="spark", contents=[book, QUESTION]))
-    assert len(chunks) > 5
+    assert len(chunks) > 3
     whole = client.models.generate_content(model="spark", contents=[book, QUESTION])
     assert "".join(chunk.text for chunk in chunks) == whole.text
     assert all(chunk.candidates[0].content.parts for chunk in chunks)

@@ -93,8 +93,8 @@ def test_who_stops_listening_stops_the_job(lane):
 
 
 class Gone:
-    async def is_disconnected(self):
-        return True
+    async def receive(self):
+        return {"type": "http.disconnect"}
 
 
 def test_a_client_that_goes_away_is_noticed(lane):
