@@ -28,6 +28,7 @@ from pollux.config import (
     Listener,
     Namer,
     Picture,
+    Speller,
     Spotter,
     described,
     parsed,
@@ -35,13 +36,15 @@ from pollux.config import (
     with_tuples,
 )
 from pollux.errors import SpaceError, WeightsError
-from pollux.model import caller, decoder, listener, namer, picture, spotter
+from pollux.model import caller, decoder, listener, namer, picture, speller, spotter
 
 FORMAT, HAND_FORMAT = "pollux-1", "pollux-hand-1"
 SPOTTER_FORMAT, LISTENER_FORMAT = "pollux-spotter-1", "pollux-listener-1"
 CALLER_FORMAT, NAMER_FORMAT = "pollux-caller-1", "pollux-namer-1"
+SPELLER_FORMAT = "pollux-speller-1"
 ALONE = {
     SPOTTER_FORMAT: "a spotter: it finds letters in pictures",
+    SPELLER_FORMAT: "a speller: it reads lines of writing in pictures",
     NAMER_FORMAT: "a namer: it names things in pictures",
     LISTENER_FORMAT: "a listener: it hears words in sound",
     CALLER_FORMAT: "a caller: it decides on calls of tools",
@@ -72,6 +75,13 @@ def save_spotter(
 ) -> None:
     """The same for what finds letters in pictures."""
     _write(path, _small(_arrays(weights)), SPOTTER_FORMAT, asdict(config), about)
+
+
+def save_speller(
+    path: Path, weights: speller.Speller, config: Speller, about: dict[str, str]
+) -> None:
+    """The same for what spells lines of writing."""
+    _write(path, _small(_arrays(weights)), SPELLER_FORMAT, asdict(config), about)
 
 
 def save_listener(
@@ -148,6 +158,13 @@ def load_spotter(
     WeightsError where it is of other dimensions than those expected.
     """
     return _load_alone(path, expected, Spotter, SPOTTER_FORMAT, spotter.declare)
+
+
+def load_speller(
+    path: Path, expected: Speller | None = None
+) -> tuple[speller.Speller, Speller, str]:
+    """What spells lines of writing, likewise."""
+    return _load_alone(path, expected, Speller, SPELLER_FORMAT, speller.declare)
 
 
 def load_listener(

@@ -348,7 +348,7 @@ def train(
     recipe: Annotated[
         str,
         typer.Argument(
-            help="spark, senses, draw, spotter, namer, listener, caller, picture, tiny."
+            help="spark, senses, draw, spotter, speller, namer, listener, caller, picture, tiny."
         ),
     ],
     out: Annotated[
@@ -368,8 +368,8 @@ def train(
 ) -> None:
     """Train by a recipe (pollux/train/recipe.py).
 
-    Public data is taken from the directory in POLLUX_DATA. The recipes spotter and namer need none:
-    they find letters in pictures, and name icons. The listener hears words, the caller calls tools.
+    Public data is taken from the directory in POLLUX_DATA; spotter, speller and namer (they find
+    writing, read it, and name icons) need none. The listener hears words, the caller calls tools.
     """
     loop, recipes = training()
     known = recipes.RECIPES | {one.name: one for one in recipes.OTHERS}

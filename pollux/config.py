@@ -19,6 +19,8 @@ LETTERS = (  # that a spotter tells apart
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789" + ".,:;!?'\"()-&/@#+%$"
 )
 SPACE, NOTHING = len(LETTERS), len(LETTERS) + 1  # what else it says
+STRIP = 32  # pixels, the height of a line that a speller is shown,
+STRIP_SIZE = 20.0  # and of its letters, about: the size of their font
 PLACE = 16  # pixels, each side of where a namer says what is shown there,
 UNNAMED = 0  # and what it says of a place without a thing; names follow
 SIDED = frozenset(  # words of names: the mirror image of such a thing is another
@@ -115,6 +117,23 @@ class Spotter:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Speller:
+    """What spells lines of writing: `layers` of `channels`, each `width` tokens of a strip long.
+
+    `first`: channels of the first convolution, thrice that of the last.
+    """
+
+    first: int = 32
+    channels: int = 192
+    layers: int = 4
+    width: int = 7
+
+    def __post_init__(self):
+        _check_counts(self, zero=())
+        _check_width(self.width)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Namer:
     """What names things in pictures: `names` that it has, `channels` of its first layer."""
 
@@ -138,8 +157,7 @@ class Listener:
 
     def __post_init__(self):
         _check_counts(self, zero=())
-        if self.width % 2 == 0:
-            raise WeightsError(f"width {self.width} must be odd: as much before as behind")
+        _check_width(self.width)
 
     @property
     def reach(self) -> int:
@@ -236,6 +254,11 @@ def _check_counts(config: Any, zero: tuple[str, ...]) -> None:
         value, least = getattr(config, field.name), int(field.name not in zero)
         if field.type is int and not (isinstance(value, int) and value >= least):
             raise WeightsError(f"{field.name} {value!r} must be a whole number from {least} up")
+
+
+def _check_width(width: int) -> None:
+    if width % 2 == 0:
+        raise WeightsError(f"width {width} must be odd: as much before as behind")
 
 
 def described(config: Config) -> dict[str, Any]:

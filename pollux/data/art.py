@@ -14,7 +14,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +72,12 @@ class Art:
     def names(self) -> list[str]:
         """Of all icons, each once."""
         return sorted({icon.name for icon in self.icons})
+
+    @cached_property
+    def words(self) -> list[str]:
+        """Of the names, in small letters."""
+        words = {word.lower() for name in self.names for word in name.split()}
+        return sorted(word for word in words if 1 < len(word) < 14 and {*word} <= {*LETTERS})
 
 
 def art_directory() -> Path:

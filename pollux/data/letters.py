@@ -6,6 +6,7 @@ face are drawn once, in a few sizes; lines are put together of them and bent to 
 each.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -32,6 +33,8 @@ CHANGED = 0.35  # of the lines have another face and size than the one above
 FANCY, PLAIN = "aenigma", 0.65  # faces of that package; share of lines in others
 ASCENT, MIDDLE = 0.95, 0.33  # of the size: from the top to the base, from there to the middle
 CAPITALISED, SIGNED = 0.75, 0.15  # words from that draw on; share of words
+REAL, SPOKEN = 0.3, 0.3  # of words of letters: shares of real ones, and of those with vowels
+VOWELS = np.array([SMALL.index(letter) for letter in "aeiou"])
 ICONS = 0.5  # that there is one, or one more, behind letters
 CONTRAST = 90.0  # of 255, between letters and what is behind them
 BUSY = 30.0  # of 255: behind letters more spread asks for an outline
@@ -62,6 +65,16 @@ class Line(NamedTuple):
     letters: Int[np.ndarray, " n"]
     word: Int[np.ndarray, " n"]
     ends: Float[np.ndarray, "n 2"]
+
+
+class Stood(NamedTuple):
+    """A line as it stands on a page, in pixels: its letters and spaces from left to right."""
+
+    size: float  # of the font
+    kind: Int[np.ndarray, " n"]
+    middle: Float[np.ndarray, "n 2"]
+    left: Float[np.ndarray, " n"]  # where each begins,
+    right: Float[np.ndarray, " n"]  # and ends
 
 
 class Bent(NamedTuple):
@@ -100,14 +113,20 @@ _KINDS: tuple[tuple[float, str], ...] = (  # of words, up to which share
     (0.42, CAPITAL),
     (1.0, SMALL),
 )
+UNWORDED = _KINDS[1][0]
 _POOLS = tuple((share, np.array([LETTERS.index(sign) for sign in pool])) for share, pool in _KINDS)
 
 
-def word(rng: np.random.Generator) -> Int[np.ndarray, " n"]:
-    """Classes of 1 to 13 letters that nobody can guess."""
-    kind = rng.random()
+def word(rng: np.random.Generator, real: Sequence[str]) -> Int[np.ndarray, " n"]:
+    """Classes of 1 to 13 letters that nobody can guess, or of one of the `real` words."""
+    kind, sort = rng.random(), rng.random()
     pool = next(pool for share, pool in _POOLS if kind < share)
     own = pool[rng.integers(0, len(pool), int(rng.integers(1, 13)))]
+    if kind > UNWORDED and sort < REAL and real:
+        text = real[int(rng.integers(len(real)))]
+        own = np.array([SMALL.index(letter) for letter in text]) + pool[0]
+    elif kind > UNWORDED and sort < REAL + SPOKEN:
+        own[1::2] = VOWELS[rng.integers(0, len(VOWELS), len(own) // 2)] + pool[0]
     if kind > CAPITALISED:
         own[0] += len(SMALL)
     if rng.random() < SIGNED:
@@ -121,7 +140,13 @@ def is_of(own: Int[np.ndarray, " n"], evaluation: bool) -> bool:
     return not text or held_out.word(text) == evaluation
 
 
-def line(rng: np.random.Generator, drawn: Glyphs, room: float, evaluation: bool) -> Line | None:
+def line(
+    rng: np.random.Generator,
+    drawn: Glyphs,
+    room: float,
+    evaluation: bool,
+    real: Sequence[str] = (),
+) -> Line | None:
     """As many words as `room` pixels hold, the last one cut; None where not even a letter is."""
     has = np.array([mask.size > 0 for mask in drawn.masks])
     space = (drawn.space or 4.0) * rng.uniform(0.8, 1.8)
@@ -129,7 +154,7 @@ def line(rng: np.random.Generator, drawn: Glyphs, room: float, evaluation: bool)
     letters, number, pen = [], [], 0.0
     pens: list[np.ndarray] = []
     while pen < room:
-        own = word(rng)
+        own = word(rng, real)
         own = own[has[own]]
         if not len(own):  # of what the face has not
             pen += space
@@ -169,10 +194,22 @@ def page(
     """Lines in several faces on anything, and what a spotter is to say of each cell.
 
     That is a letter's class, SPACE, NOTHING, or UNKNOWN above and below a letter's middle. Letters
-    far from its own size are nothing. Half of the time it is a negative.
+    far from its own size are nothing.
     """
-    canvas = background(art, rng, height, width)
+    pixels, lines = lettered(art, rng, height, width, evaluation)
     cells = np.full((height // CELL[0], width // CELL[1]), NOTHING, np.int32)
+    for said in lines:
+        if OWN[0] <= said.size <= OWN[1]:
+            _mark(cells, said)
+    return pixels, cells
+
+
+def lettered(
+    art: Art, rng: np.random.Generator, height: int, width: int, evaluation: bool = False
+) -> tuple[UInt8[np.ndarray, "H W 3"], list[Stood]]:
+    """Lines in several faces and sizes on anything. Half of the time it is a negative."""
+    canvas = background(art, rng, height, width)
+    lines: list[Stood] = []
     top, font, size = rng.uniform(-4, 8), face_of(art, rng), size_of(rng)
     while top < height - 8:
         if rng.random() < CHANGED:
@@ -181,11 +218,10 @@ def page(
         room = rng.uniform(0.4, 1.0) * (width - left) - 2
         if room > size and top + size < height + 2:
             said = _written(art, rng, canvas, font, size, (left, top, room), evaluation)
-            if said and OWN[0] <= size <= OWN[1]:
-                _mark(cells, *said)
+            lines += [said] if said else []
         top += size * rng.uniform(1.05, 1.5)
     pixels = worn(canvas, rng)
-    return (255 - pixels if rng.random() < 0.5 else pixels), cells
+    return (255 - pixels if rng.random() < 0.5 else pixels), lines
 
 
 def face_of(art: Art, rng: np.random.Generator) -> Font:
@@ -211,8 +247,8 @@ def _written(
     size: float,
     where: tuple[float, float, float],
     evaluation: bool,
-) -> tuple[Float[np.ndarray, "n 2"], Int[np.ndarray, " n"]] | None:
-    """A line at `where`, left, top and room: the middle of each letter and space, and its class."""
+) -> Stood | None:
+    """A line at `where`: left, top and room."""
     left, top, room = where
     drawn_in = next((drawn for drawn in DRAWN if drawn >= size), DRAWN[-1])
     drawn = glyphs(font_path(art, font), font.index, drawn_in)
@@ -221,24 +257,27 @@ def _written(
     scale = size / drawn_in
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = turn @ (scale * np.array([[stretch, -slant], [0.0, 1.0]]))
-    made = line(rng, drawn, room / (scale * stretch), evaluation)
+    made = line(rng, drawn, room / (scale * stretch), evaluation, art.words)
     if made is None:
         return None
     at = np.array([left, top + ASCENT * size])
     bent = Bent(matrix, at, np.array([0.0, float(made.base)]))
     write(canvas, rng, made.mask, bent)
     gaps = np.flatnonzero(np.diff(made.word))
-    across = np.append(made.ends.mean(1), (made.ends[gaps, 1] + made.ends[gaps + 1, 0]) / 2)
-    middle = np.stack([across, np.full(len(across), made.base - MIDDLE * drawn_in)], 1)
-    return bent.of(middle), np.append(made.letters, np.full(len(gaps), SPACE))
+    between = np.stack([made.ends[gaps, 1], made.ends[gaps + 1, 0]], 1)
+    ends = np.concatenate([made.ends, between])
+    kind = np.append(made.letters, np.full(len(gaps), SPACE))
+    order = np.argsort(ends.mean(1))
+    high = np.full(len(ends), made.base - MIDDLE * drawn_in)
+    left, middle, right = (
+        bent.of(np.stack([across[order], high], 1))
+        for across in (ends[:, 0], ends.mean(1), ends[:, 1])
+    )
+    return Stood(size, kind[order], middle, left[:, 0], right[:, 0])
 
 
-def _mark(
-    cells: Int32[np.ndarray, "h w"],
-    middle: Float[np.ndarray, "n 2"],
-    kind: Int[np.ndarray, " n"],
-) -> None:
-    rows, columns = cells.shape
+def _mark(cells: Int32[np.ndarray, "h w"], said: Stood) -> None:
+    (rows, columns), middle = cells.shape, said.middle
     row, column = (middle[:, 1] // CELL[0]).astype(int), (middle[:, 0] // CELL[1]).astype(int)
     inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
     row, column = row[inside], column[inside]
@@ -248,7 +287,7 @@ def _mark(
             there = (r >= 0) & (r < rows) & (c >= 0) & (c < columns)
             r, c = r[there], c[there]
             cells[r, c] = np.where(cells[r, c] == NOTHING, UNKNOWN, cells[r, c])
-    cells[row, column] = kind[inside]
+    cells[row, column] = said.kind[inside]
 
 
 def background(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is written on pictures and films, as the spotter writes it down, and questions about it.
+"""What is written on pictures and films, as the speller writes it down, and questions about it.
 
 A line for each picture, behind its name; of a film a line for each second at which other writing
 appears, behind its time (engine/spotting.py). Letters are misread now and then, as they are there.

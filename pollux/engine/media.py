@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pollux.config import MEL_OWN
-from pollux.engine import listening, naming, spotting, watching
+from pollux.engine import listening, naming, spelling, spotting, watching
 from pollux.engine.chunk import Seen, no_media
 from pollux.engine.model import Loaded
 from pollux.errors import InputError
@@ -83,8 +83,8 @@ def digest_of(model: Loaded, part: Part, view: View = VIEW) -> str:
         raise InputError(f"{part.name} {one_line(str(error))}") from None
     digest.update(repr(seen_by(model, part, view)).encode())
     if is_spotted(model, part):
-        digest.update(spotting.shipped().fingerprint.encode())
-        digest.update(naming.shipped().fingerprint.encode())
+        for own in (spotting, spelling, naming):
+            digest.update(own.shipped().fingerprint.encode())
     if is_heard(model, part):
         digest.update(listening.shipped().fingerprint.encode())
     return digest.hexdigest()

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is written on a picture: lines of letters that a spotter has seen.
+"""Where on a picture writing is: rows of letters that a spotter has seen.
 
-A picture is looked at in several sizes, since a spotter knows letters of 13 to 30 pixels. Letters
-beside one another are a line. What several sizes have seen is taken from the one that was surest.
+A picture is looked at in several sizes, since a spotter knows letters of 13 to 30 pixels. What a
+row says is read by a speller (engine/spelling.py).
 """
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
@@ -20,9 +19,7 @@ from jaxtyping import Float, UInt8
 
 from pollux import checkpoint
 from pollux.config import CELL, LETTERS, NOTHING, SPACE
-from pollux.media.piece import light_of
 from pollux.model import spotter
-from pollux.prompt import BREAK
 
 DETAIL, FILM_DETAIL = 36, 9  # times the patches that a model with eyes is shown of a picture
 ENLARGED = 1 << 17  # pixels at most of a picture that is looked at in twice its size, too
@@ -33,51 +30,40 @@ MARGIN = 32  # pixels of a tile that the next one knows better
 SEEN = 0.2  # probability that something is there, from which on a cell counts
 BESIDE = 16  # cells before one that are looked at for it
 TWICE = 1.75  # of two cells side by side with the same letter: less of both is one letter
-NARROW, THIN = frozenset("iljI1!.,:;'\"()"), 0.45  # width, of what a line's letters are apart;
-SLIM, SLENDER = frozenset("tfr"), 0.65  # of these; a space is thin
+WIDTHS = (  # of letters and of a space, as a share of the size of their font
+    ("iljI1!.,:;'\"()", 0.28),
+    ("tfr-/", 0.37),
+    ("mwMW@%", 0.85),
+    ("ABCDEFGHJKLNOPQRSTUVXYZ&#+$", 0.66),
+)
+WIDTH, WIDTH_SPACE = 0.54, 0.3  # of any other letter, of a space
+CLOSER = 0.86  # what letters are apart tells the size of, on the whole, a larger font
 WIDE = 60  # percentile of how far letters are apart: some were seen twice
 TOO_NEAR = 0.45  # of their widths: of two letters closer to each other one was seen twice
-WORTH, WORTH_SPACE = 0.3, 0.2  # probability from which on one makes its line surer
-APART = 9  # cells across from a letter to the next one of its line, at most
-SURE, SURE_FEW = 0.6, 0.9  # mean probability of a line's letters at least, and of FEW alone
-FEW = 2
-LEADING = 1.8  # times the size of letters: lines closer than that are one text
-OVERLAP = 0.3  # share of a line that lies on another one
-EITHER_CASE = "cosvwxzCOSVWXZ"  # letters that are alike in both
-EITHER_KIND = "0O1lI"  # digits and letters that are alike
-AS_DIGITS, AS_LETTERS = str.maketrans("OolI", "0011"), str.maketrans("01", "Ol")
-QUOTES = re.compile(r"[\"']{2,}")  # one that was seen twice
+WORTH, WORTH_SPACE = 0.3, 0.2  # probability from which on one makes its row surer
+APART = 9  # cells across from a letter to the next one of its row, at most
+LIKELY = 0.35  # mean probability of a row's letters, at least
+SIZES = 10.0, 34.0  # pixels, of letters that a spotter can have seen
+USUAL = 20.0  # of those of which it cannot be told
+SURE = 0.6  # probability, of letters that tell the size of all
+LEVEL = 8  # letters: a row of fewer is taken to be level
 
 Cell = tuple[int, int, int, float]  # column, row, class and the probability that it is there
 
 
-@dataclass(frozen=True)
-class Line:
-    """Letters in a row; pixels of the picture. `sure`: mean probability of its letters."""
+@dataclass(frozen=True, eq=False)
+class Row:
+    """Letters side by side, from the left of the first to the right of the last; pixels.
 
-    text: str
+    `size`: of their font, about. `spaces`: where across they are. `sure`: mean probability that
+    they are there, as the spotter has it.
+    """
+
+    begin: Float[np.ndarray, " 2"]
+    end: Float[np.ndarray, " 2"]
+    size: float
+    spaces: tuple[float, ...]
     sure: float
-    left: float
-    right: float
-    middle: float
-    high: float  # from a cell's top to its bottom
-
-    @property
-    def size(self) -> float:
-        """Of its letters, about."""
-        return 2 * (self.right - self.left) / len(self.text)
-
-    def follows(self, above: "Line") -> bool:
-        """Whether it is the next line of the same text."""
-        shared = min(self.right, above.right) - max(self.left, above.left)
-        apart = self.middle - above.middle
-        return shared > 0 and apart < LEADING * max(self.size, above.size)
-
-    def covers(self, other: "Line") -> bool:
-        near = abs(self.middle - other.middle) < 1.5 * max(self.high, other.high)
-        shared = min(self.right, other.right) - max(self.left, other.left)
-        shorter = min(self.right - self.left, other.right - other.left)
-        return near and shared > OVERLAP * shorter
 
 
 @dataclass(frozen=True)
@@ -128,7 +114,7 @@ def _places(side: int, tile: int) -> list[tuple[int, int]]:
     ]
 
 
-def _scaled(light: UInt8[np.ndarray, "H W"]) -> Iterator[tuple[float, UInt8[np.ndarray, "h w"]]]:
+def scaled(light: UInt8[np.ndarray, "H W"]) -> Iterator[tuple[float, UInt8[np.ndarray, "h w"]]]:
     """The picture in the sizes that it is looked at in."""
     if light.size <= ENLARGED:
         yield 2.0, _doubled(light)
@@ -151,30 +137,8 @@ def _doubled(light: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "h w"]:
     return np.rint(made).astype(np.uint8)
 
 
-def lines(pixels: UInt8[np.ndarray, "H W 3"]) -> list[Line]:
-    """What is written there, from top to bottom."""
-    found: list[Line] = []
-    for scale, scaled in _scaled(light_of(pixels)):
-        found += [_at(line, scale) for line in lines_of(cells_of(scaled))]
-    return chosen(found)
-
-
-def chosen(found: list[Line]) -> list[Line]:
-    """Of lines that were seen in several sizes the surest, from top to bottom."""
-    kept: list[Line] = []
-    for line in sorted(found, key=lambda line: -line.sure * len(line.text) ** 0.5):
-        if not any(one.covers(line) for one in kept):
-            kept.append(line)
-    return sorted(kept, key=lambda line: (line.middle, line.left))
-
-
-def _at(line: Line, scale: float) -> Line:
-    left, right, middle, high = (x / scale for x in (line.left, line.right, line.middle, line.high))
-    return replace(line, left=left, right=right, middle=middle, high=high)
-
-
-def lines_of(cells: Float[np.ndarray, "h w classes"]) -> list[Line]:
-    """The lines among letters that were spotted, a cell each; in pixels of that picture."""
+def rows_of(cells: Float[np.ndarray, "h w classes"]) -> list[Row]:
+    """The rows among letters that were spotted, a cell each."""
     chains: list[list[Cell]] = []
     for cell in _letters(cells):
         column, row, *_ = cell
@@ -187,8 +151,8 @@ def lines_of(cells: Float[np.ndarray, "h w classes"]) -> list[Line]:
             max(near, key=lambda chain: (chain[-1][0], -abs(row - chain[-1][1]))).append(cell)
         else:
             chains.append([cell])
-    found = [_line(chain) for chain in chains]
-    return [one for one in found if one is not None]
+    found = [_row(chain) for chain in chains]
+    return [row for row in found if row is not None]
 
 
 def _letters(cells: Float[np.ndarray, "h w classes"]) -> list[Cell]:
@@ -216,15 +180,14 @@ def _letters(cells: Float[np.ndarray, "h w classes"]) -> list[Cell]:
 
 
 def _apart(cells: list[Cell]) -> list[Cell]:
-    """Those that make the line surest, none so near another one that it was seen twice."""
-    columns = [column for column, _, kind, p in cells if kind != SPACE and p > SURE]
-    advance = float(np.percentile(np.diff(columns), WIDE)) if len(columns) > 2 else 2.0
-    best: list[tuple[float, int]] = []  # of lines that end with each cell, and the cell before
+    """Those that make the row surest, none so near another one that it was seen twice."""
+    near = TOO_NEAR * _size(cells)
+    best: list[tuple[float, int]] = []  # of rows that end with each cell, and the cell before
     for n, cell in enumerate(cells):
         before = [(0.0, -1)]
         for i, other in enumerate(cells[:n]):
-            near = TOO_NEAR * advance * (_width(other) + _width(cell)) / 2
-            if cell[0] - other[0] >= max(near, 1):
+            least = near * (_width(other) + _width(cell)) / 2
+            if cell[0] - other[0] >= max(least, 1):
                 before.append((best[i][0], i))
         gain, last = max(before)
         worth = WORTH_SPACE if cell[2] == SPACE else WORTH
@@ -237,61 +200,36 @@ def _apart(cells: list[Cell]) -> list[Cell]:
     return kept[::-1]
 
 
+def _size(cells: list[Cell]) -> float:
+    """Of the font of letters side by side, in columns: what most of them are apart tells."""
+    letters = [cell for cell in cells if cell[3] > SURE and cell[2] != SPACE]
+    apart = [
+        2 * (after[0] - before[0]) / (_width(before) + _width(after))
+        for before, after in pairwise(letters)
+    ]
+    return CLOSER * float(np.percentile(apart, WIDE)) if len(apart) > 1 else USUAL / CELL[1]
+
+
 def _width(cell: Cell) -> float:
-    """As a share of what the letters of a line are apart."""
-    if cell[2] == SPACE or LETTERS[cell[2]] in NARROW:
-        return THIN
-    return SLENDER if LETTERS[cell[2]] in SLIM else 1.0
+    """As a share of the size of its font."""
+    if cell[2] == SPACE:
+        return WIDTH_SPACE
+    return next((width for letters, width in WIDTHS if LETTERS[cell[2]] in letters), WIDTH)
 
 
-def _line(chain: list[Cell]) -> Line | None:
+def _row(chain: list[Cell]) -> Row | None:
     cells = _apart(chain)
-    signs = [" " if kind == SPACE else LETTERS[kind] for *_, kind, _ in cells]
-    own = [p for *_, kind, p in cells if kind != SPACE]
-    text = lowered(" ".join(map(mended, QUOTES.sub('"', "".join(signs)).split())))
-    if not own or np.mean(own) < (SURE if len(own) > FEW else SURE_FEW):
+    sure = float(np.mean([cell[3] for cell in cells])) if cells else 0.0
+    if sure < LIKELY:
         return None
-    columns, rows = [cell[0] for cell in cells], [cell[1] for cell in cells]
     high, wide = CELL
-    left, right = columns[0] * wide, (columns[-1] + 1) * wide
-    middle = (float(np.mean(rows)) + 0.5) * high
-    return Line(text, float(np.mean(own)), float(left), float(right), middle, float(high))
-
-
-def mended(word: str) -> str:
-    """Signs that look alike taken for what the rest of the word has: case, digits or letters."""
-    clear = [sign for sign in word if sign.isalnum() and sign not in EITHER_CASE + EITHER_KIND]
-    digits = sum(sign.isdigit() for sign in clear)
-    if clear and digits == len(clear):
-        return word.translate(AS_DIGITS)
-    if not digits:
-        word = word.translate(AS_LETTERS)
-    letters = [sign for sign in clear if sign.isalpha()]
-    if letters and all(sign.isupper() for sign in letters) and len(word) > 2:
-        return word.upper()
-    first = next((n for n, sign in enumerate(word) if sign.isalpha()), 0) + 1
-    small = "".join(sign.lower() if sign in EITHER_CASE else sign for sign in word[first:])
-    return word[:first] + (small if letters else word[first:])
-
-
-def lowered(text: str) -> str:
-    """First letters that are alike in both cases small, where those of the other words are."""
-    first, *words = text.split(" ")
-    clear = [word[0] for word in words if word[:1].isalpha() and word[0] not in EITHER_CASE]
-    if not clear or any(sign.isupper() for sign in clear):
-        return text
-    alike = (
-        word[0].lower() + word[1:] if word[:1] in EITHER_CASE and word[1:].islower() else word
-        for word in words
-    )
-    return " ".join([first, *alike])
-
-
-def text_of(found: list[Line]) -> tuple[str, float]:
-    """All lines as one, and how sure the letters are."""
-    if not found:
-        return "", 0.0
-    text = found[0].text
-    for above, line in pairwise(found):
-        text += (" " if line.follows(above) else BREAK) + line.text
-    return text, float(np.mean([line.sure for line in found]))
+    columns, rows = (np.array([cell[n] for cell in cells], float) for n in (0, 1))
+    size = float(np.clip(wide * _size(cells), *SIZES))
+    widths = size * np.array([_width(cell) for cell in cells]) / 2
+    x, y = (columns + 0.5) * wide, (rows + 0.5) * high
+    slope = float(np.polyfit(x, y, 1)[0]) if len(cells) >= LEVEL else 0.0
+    ends = np.array([x[0] - widths[0], x[-1] + widths[-1]])
+    heights = y.mean() + slope * (ends - x.mean())
+    begin, end = np.stack([ends, heights], 1)
+    spaces = (at for at, (*_, kind, _) in zip(x.tolist(), cells, strict=True) if kind == SPACE)
+    return Row(begin, end, size, tuple(spaces), sure)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures and films, written down: the words that a model without eyes reads.
 
-What is written there (engine/spotting.py): a line for a picture, and in a film where other writing
+What is written there (engine/spelling.py): a line for a picture, and in a film where other writing
 appears. Of a picture that is one drawn thing its name besides (engine/naming.py).
 """
 
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from pollux.engine import naming, spotting
+from pollux.engine import naming, spelling
 from pollux.media.piece import Picture, Piece, Sound, Words, clock
 from pollux.prompt import BREAK, ON, PICTURE, SHOWS
 
@@ -34,7 +34,7 @@ Looked = Callable[[np.ndarray], Sight]
 
 
 def sight(frame: UInt8[np.ndarray, "H W 3"]) -> Sight:
-    return Sight(*spotting.text_of(spotting.lines(frame)))
+    return Sight(*spelling.text_of(spelling.lines(frame)))
 
 
 @dataclass

@@ -62,13 +62,13 @@ def layer(before: int, after: int) -> Layer:
 
 def spot(p: Spotter, grey: Float[Array, "N H W"]) -> Float[Array, "N h w classes"]:
     """Logits of each cell. `grey`: from 0 to 255; height and width must be multiples of 8."""
-    x = _folded(_lit_alike(grey / 255))
+    x = folded(lit_alike(grey / 255))
     for layer, stride in zip(p.layers, STRIDES, strict=True):
         x = passed(x, layer, stride)
     return x @ p.out + p.bias
 
 
-def _lit_alike(light: Float[Array, "N H W"]) -> Float[Array, "N H W"]:
+def lit_alike(light: Float[Array, "N H W"]) -> Float[Array, "N H W"]:
     """Relative to the light around, divided by the contrast there: writing in any colours."""
     many, height, width = light.shape
     side = CELL[0]
@@ -88,7 +88,7 @@ def _lit_alike(light: Float[Array, "N H W"]) -> Float[Array, "N H W"]:
     return (light - mean) * jax.lax.rsqrt(variance + FAINT)
 
 
-def _folded(x: Float[Array, "N H W"]) -> Float[Array, "N h w 4"]:
+def folded(x: Float[Array, "N H W"]) -> Float[Array, "N h w 4"]:
     """2 x 2 pixels as one with four channels."""
     many, height, width = x.shape
     pairs = x.reshape(many, height // 2, 2, width // 2, 2).swapaxes(2, 3)

@@ -23,7 +23,7 @@ from pollux.serve.work import Lane, Ticket
 
 LONG = 65_536  # characters to be read: what is longer goes into a lane of its own
 
-ANSWERS = 256  # made at a time: their threads only wait for the scheduler's
+ANSWERS = 64  # made at a time: their threads only wait for the scheduler's
 BEHIND = 1_000_000  # jobs that nobody waits for may wait themselves
 
 

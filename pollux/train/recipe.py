@@ -17,6 +17,7 @@ from pollux.config import (
     Listener,
     Namer,
     Picture,
+    Speller,
     Spotter,
 )
 from pollux.data.stage import Stage
@@ -88,6 +89,26 @@ class Spotting(Pace):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spelling(Pace):
+    """A speller: which letters a line of writing has (train/speller.py)."""
+
+    name: str = "speller"
+    config: Speller = Speller()
+    steps: int = 12_000
+    strips: int = 64  # a step
+    width: int = 256  # pixels of a strip
+    learning_rate: float = 2e-3
+    warmup_steps: int = 200
+    decay_share: float = 0.8
+    weight_decay: float = 0.02
+
+    def __post_init__(self):
+        _check_least(self, steps=1, strips=1, width=LEAST_SIDE)
+        if self.width % LEAST_SIDE:
+            raise RecipeError(f"width {self.width} must be a multiple of {LEAST_SIDE}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Naming(Pace):
     """A namer: what is shown where in a picture (train/namer.py)."""
 
@@ -156,9 +177,9 @@ class PictureRecipe(Pace):
         _check_least(self, steps=1, rows=1)
 
 
-Alone = Spotting | Naming | Listening | Calling
+Alone = Spotting | Spelling | Naming | Listening | Calling
 Run = Recipe | Alone | PictureRecipe
-Kind = TypeVar("Kind", Recipe, Spotting, Naming, Listening, Calling, PictureRecipe)
+Kind = TypeVar("Kind", Recipe, Spotting, Spelling, Naming, Listening, Calling, PictureRecipe)
 
 GENRES = {
     "books": 4.0,
@@ -216,9 +237,9 @@ RECIPES = {
         ),
     )
 }
-SPOTTER, NAMER, LISTENER = Spotting(), Naming(), Listening()
+SPOTTER, SPELLER, NAMER, LISTENER = Spotting(), Spelling(), Naming(), Listening()
 CALLER, PICTURE = Calling(), PictureRecipe()
-OTHERS = SPOTTER, NAMER, LISTENER, CALLER, PICTURE
+OTHERS = SPOTTER, SPELLER, NAMER, LISTENER, CALLER, PICTURE
 
 
 def override(recipe: Kind, settings: list[str]) -> Kind:

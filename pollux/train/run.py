@@ -20,6 +20,7 @@ from pollux.config import (
     Listener,
     Namer,
     Picture,
+    Speller,
     Spotter,
     parsed,
     parsed_picture,
@@ -31,7 +32,7 @@ from pollux.train import step as stepping
 from pollux.train.recipe import Run
 from pollux.train.saves import Saves, abstract
 
-Alone = Caller | Listener | Namer | Spotter  # what stands beside a model
+Alone = Caller | Listener | Namer | Speller | Spotter  # what stands beside a model
 
 
 class Keeping:

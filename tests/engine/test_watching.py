@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pollux.engine import naming, spotting
+from pollux.engine import naming, spelling
 from pollux.engine.watching import Look, Sight, written_down
 from pollux.media.piece import Picture, Sound, Words
 
@@ -84,7 +84,7 @@ def test_things_on_stills_are_told_behind_what_is_written(monkeypatch):
 
 def test_frames_that_stay_are_not_looked_at_again(monkeypatch):
     looked = []
-    monkeypatch.setattr(spotting, "lines", lambda frame: looked.append(frame) or [])
+    monkeypatch.setattr(spelling, "lines", lambda frame: looked.append(frame) or [])
     looking, noise = Look(), np.random.default_rng(0)
     still = noise.integers(40, 200, (64, 64, 3)).astype(np.uint8)
     looking(still)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands beside a model learns: letters seen, things seen, letters heard, calls of tools.
+"""What stands beside a model learns: letters seen, words, things, letters heard, calls of tools.
 
 A run of it goes on, from a checkpoint and from weights.
 """
@@ -19,22 +19,36 @@ import pytest
 from PIL import Image, ImageDraw
 
 from pollux import checkpoint
-from pollux.config import Caller, Listener, Namer, Spotter
+from pollux.config import Caller, Listener, Namer, Speller, Spotter
 from pollux.data import art, facts, held_out, tools, utterances
 from pollux.data.speech import Clip
 from pollux.data.utterances import Speech
 from pollux.errors import RecipeError, WeightsError
 from pollux.evals.score import edits
 from pollux.media.mel import RATE
-from pollux.model.listener import NOTHING
-from pollux.train import alone, caller, listener, namer, spotter
-from pollux.train.recipe import Calling, Listening, Naming, Spotting, override
+from pollux.train import alone, caller, listener, namer, speller, spotter, transcript
+from pollux.train.recipe import Calling, Listening, Naming, Spelling, Spotting, override
+from pollux.train.transcript import NOTHING
 
 LETTERS = "abe"
 WORDS = "bell cart dusk fern gold Bell Cart Dusk Fern Gold".split()
 RECIPES = {
     "spotter": Spotting(
-        config=Spotter(channels=2), steps=24, pages=1, height=64, width=128, warmup_steps=2
+        config=Spotter(channels=2),
+        steps=24,
+        pages=2,
+        height=64,
+        width=128,
+        warmup_steps=2,
+        learning_rate=1e-2,
+    ),
+    "speller": Spelling(
+        config=Speller(first=4, channels=16, layers=1, width=3),
+        steps=24,
+        strips=8,
+        width=128,
+        warmup_steps=2,
+        learning_rate=1e-2,
     ),
     "namer": Naming(
         config=Namer(channels=8), steps=24, pages=8, side=48, warmup_steps=2, learning_rate=1e-2
@@ -55,9 +69,16 @@ RECIPES = {
         learning_rate=1e-2,
     ),
 }
-TRAININGS = {"spotter": spotter, "namer": namer, "listener": listener, "caller": caller}
+TRAININGS = {
+    "spotter": spotter,
+    "speller": speller,
+    "namer": namer,
+    "listener": listener,
+    "caller": caller,
+}
 WORSE = {
     "spotter": 0.93,
+    "speller": 0.7,
     "namer": 0.7,
     "listener": 0.7,
     "caller": 0.93,
@@ -162,7 +183,7 @@ def test_goes_on_from_weights(name, unbroken, tmp_path):
 
 def test_one_of_other_dimensions_is_refused(name, unbroken):
     path, _ = unbroken
-    other = {"spotter": Spotter, "namer": Namer, "listener": Listener, "caller": Caller}[name]()
+    other = type(RECIPES[name].config)()
     with pytest.raises(WeightsError, match=f"is a {name} of "):
         TRAININGS[name].TASK.load(path, other)
     with pytest.raises(WeightsError, match=f"is no model but a {name}"):
@@ -178,6 +199,8 @@ def test_one_of_other_dimensions_is_refused(name, unbroken):
         (Spotting(), "steps=0", "1 or more"),
         (Spotting(), "pages=0", "1 or more"),
         (Spotting(), "width=100", "64"),
+        (Spelling(), "strips=0", "1 or more"),
+        (Spelling(), "width=100", "64"),
         (Naming(), "pages=0", "1 or more"),
         (Naming(), "side=50", "16"),
         (Listening(), "rows=0", "1 or more"),
@@ -214,5 +237,5 @@ def test_mistakes_are_edits():
         heard = verdicts.tolist()
         said = [v for n, v in enumerate(heard) if v and (n == 0 or v != heard[n - 1])]
         padded = np.pad(letters, (0, 8 - len(letters)), constant_values=NOTHING)
-        counted = listener.edits(jnp.asarray(verdicts), jnp.asarray(padded))
+        counted = transcript.edits(jnp.asarray(verdicts), jnp.asarray(padded))
         assert int(counted) == edits(said, letters.tolist())
