@@ -76,6 +76,11 @@ class Stood(NamedTuple):
     left: Float[np.ndarray, " n"]  # where each begins,
     right: Float[np.ndarray, " n"]  # and ends
 
+    @property
+    def is_own(self) -> bool:
+        """Whether its letters are to be spotted."""
+        return OWN[0] <= self.size <= OWN[1]
+
 
 class Bent(NamedTuple):
     """How a line lies in a picture: `matrix` of pixels, `at` its middle on what it stands on."""
@@ -199,7 +204,7 @@ def page(
     pixels, lines = lettered(art, rng, height, width, evaluation)
     cells = np.full((height // CELL[0], width // CELL[1]), NOTHING, np.int32)
     for said in lines:
-        if OWN[0] <= said.size <= OWN[1]:
+        if said.is_own:
             _mark(cells, said)
     return pixels, cells
 

@@ -10,7 +10,7 @@ from jaxtyping import Int32, UInt8
 from pollux.config import SPACE, STRIP, STRIP_SIZE
 from pollux.data import letters
 from pollux.data.art import Art
-from pollux.data.letters import OWN, Stood
+from pollux.data.letters import Stood
 from pollux.errors import RecipeError
 from pollux.media.piece import light_of
 from pollux.media.strip import strip
@@ -54,7 +54,7 @@ def _strips(
         pixels, lines = letters.lettered(art, rng, *PAGE, evaluation)
         light = light_of(pixels)
         for said in lines:
-            if OWN[0] <= said.size <= OWN[1]:
+            if said.is_own:
                 yield _cut(light, said, rng, width)
         if rng.random() < EMPTY * len(lines):
             bare = light_of(letters.worn(letters.background(art, rng, *PAGE), rng))

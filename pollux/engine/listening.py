@@ -23,8 +23,9 @@ from pollux.config import MEL_BINS, MEL_OWN, SPOKEN
 from pollux.media.mel import FLOOR, SECOND
 from pollux.media.piece import Piece, Sound, Words, clock
 from pollux.model import lexicon, listener
+from pollux.model.along import NOTHING
 from pollux.model.lexicon import Lexicon
-from pollux.model.listener import NOTHING, PER_SECOND, VERDICTS
+from pollux.model.listener import PER_SECOND, VERDICTS
 
 AT_ONCE = 20 * SECOND  # frames that are listened to together
 SPACE = 1 + SPOKEN.index(" ")

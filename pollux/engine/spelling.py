@@ -24,7 +24,7 @@ from pollux.engine.spotting import Row
 from pollux.media.piece import light_of
 from pollux.media.strip import strip
 from pollux.model import speller
-from pollux.model.speller import NOTHING
+from pollux.model.along import NOTHING
 from pollux.prompt import BREAK
 
 GUESSES = 0.8, 1.0, 1.25  # times the size that letters seem to have: all are tried

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from pollux.params import Param, constant, normal, weights
 
+NOTHING = 0  # class of what is told in order: nothing new; letters follow
 WIDER = 2  # times the channels, within a layer
 
 

@@ -16,8 +16,7 @@ from pollux.model import along
 from pollux.model.audio import CENTRE, SPREAD
 from pollux.params import Param, constant, normal, weights
 
-NOTHING = 0  # class; the letters of SPOKEN follow
-CLASSES = 1 + len(SPOKEN)
+CLASSES = 1 + len(SPOKEN)  # along.NOTHING, then the letters
 VERDICTS = 2  # a token of sound,
 PER_SECOND = 50
 HEARD = 3  # tokens that the first layer hears: one on each side

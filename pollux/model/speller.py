@@ -7,6 +7,8 @@ the strip, then along it. Two verdicts for every four pixels, as Connectionist T
 Classification has them (Graves et al. 2006): a letter, a space, or nothing new.
 """
 
+from itertools import pairwise
+
 from jaxtyping import Array, Float
 
 from pollux import config
@@ -14,10 +16,8 @@ from pollux.config import LETTERS, STRIP
 from pollux.model import along, spotter
 from pollux.params import Param, constant, normal, weights
 
-NOTHING = 0  # class; the letters of LETTERS follow, then the space
-CLASSES = 2 + len(LETTERS)
-TOKEN = 4  # pixels along a strip that a token of it is,
-VERDICTS = 2  # and what is said of each
+CLASSES = 2 + len(LETTERS)  # along.NOTHING, then the letters, then the space
+VERDICTS = 2  # of a token, four pixels along a strip
 STRIDES = (1, 1), (2, 1), (2, 1)  # of the convolutions, down and across
 WIDER = 1, 2, 3  # times the channels of the first
 
@@ -36,7 +36,7 @@ def declare(cfg: config.Speller) -> Speller:
     c, widths = cfg.channels, [4, *(times * cfg.first for times in WIDER)]
     pixels = STRIP // 8 * VERDICTS * widths[-1]
     return Speller(
-        convolutions=tuple(spotter.layer(*pair) for pair in zip(widths, widths[1:], strict=False)),
+        convolutions=tuple(spotter.layer(*pair) for pair in pairwise(widths)),
         enter=Param((pixels, c), (None, None), normal(pixels)),
         layers=(along.declare(c, cfg.width),) * cfg.layers,
         norm=Param((c,), (None,), constant(1.0)),

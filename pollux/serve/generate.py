@@ -329,7 +329,6 @@ class Exchange:
                 yield event
 
     def open(self, ready: Opened) -> None:
-        self.repeated = None
         self.prompt_tokens, self.cached_tokens = ready.prompt_tokens, ready.cached_tokens
         self.tool_tokens = ready.tool_tokens
 

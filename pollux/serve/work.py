@@ -123,8 +123,7 @@ async def events(
         except Exception as error:
             put(_End(error))
 
-    async def watch() -> None:
-        assert request is not None
+    async def watch(request: Request) -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
         ticket.cancel()
@@ -133,7 +132,7 @@ async def events(
     future, ended = lane.submit(ticket, pump), False
     left = ticket.deadline - time.monotonic()
     timer = loop.call_later(max(0.0, left) + LATE, queue.put_nowait, None)
-    watcher = loop.create_task(watch()) if request is not None else None
+    watcher = loop.create_task(watch(request)) if request is not None else None
     try:
         while True:
             event = await queue.get()

@@ -2,7 +2,7 @@
 """Letters in order, without being told when: the loss of what listens and of what spells.
 
 All ways to say them in that order count together (Connectionist Temporal Classification, Graves et
-al. 2006). Class 0 is nothing new.
+al. 2006).
 """
 
 import jax
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-NOTHING = 0
+from pollux.model.along import NOTHING
 
 
 def loss(

@@ -19,7 +19,8 @@ from pollux.media.piece import Picture, Sound, Words
 from pollux.media.stream import media_part
 from pollux.media.stream import pieces as decoded
 from pollux.model import lexicon
-from pollux.model.listener import CLASSES, NOTHING
+from pollux.model.along import NOTHING
+from pollux.model.listener import CLASSES
 
 # Kathleen's held-out sentences (github.com/rhasspy/dataset-voice-kathleen, CC0), their texts beside
 # them; and a keyword each by the held-out voices of programs.

@@ -120,6 +120,24 @@ def test_letters_follow_one_another_once():
     assert spelling._text(seen) == ("cc c", pytest.approx([0.9] * 4))
 
 
+@pytest.mark.parametrize(
+    "text, spotted, spelt, is_told",
+    [
+        ("ghost", 0.5, 0.7, True),
+        ("ghost", 0.5, 0.5, False),
+        ("x", 0.95, 0.95, True),
+        ("x", 0.8, 0.95, False),
+        ("x", 0.95, 0.8, False),
+        ("", 0.95, 0.95, False),
+    ],
+)
+def test_what_is_not_sure_is_left_out(text, spotted, spelt, is_told):
+    row = Row(np.array([10.0, 30.0]), np.array([60.0, 30.0]), STRIP_SIZE, (), spotted)
+    found = spelling._line(row, 1.0, [(text, [spelt] * len(text))])
+    assert (found is not None) == is_told
+    assert not is_told or (found.text, found.sure) == (text, pytest.approx(spelt))
+
+
 def test_long_rows_are_cut_at_spaces():
     light = np.zeros((60, 4_000), np.uint8)
     spaces = tuple(float(at) for at in range(300, 4_000, 300))

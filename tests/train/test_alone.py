@@ -26,9 +26,9 @@ from pollux.data.utterances import Speech
 from pollux.errors import RecipeError, WeightsError
 from pollux.evals.score import edits
 from pollux.media.mel import RATE
+from pollux.model.along import NOTHING
 from pollux.train import alone, caller, listener, namer, speller, spotter, transcript
 from pollux.train.recipe import Calling, Listening, Naming, Spelling, Spotting, override
-from pollux.train.transcript import NOTHING
 
 LETTERS = "abe"
 WORDS = "bell cart dusk fern gold Bell Cart Dusk Fern Gold".split()
